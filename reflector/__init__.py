@@ -1,0 +1,1 @@
+"""Reflector: audio in; transcript, topics, summaries and notifications out."""
