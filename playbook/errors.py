@@ -1,0 +1,34 @@
+"""The errors that the playbook raises on purpose: one line that says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class PlaybookError(Exception):
+    """Unusable input or a state that a person must resolve. The message is one line and stands for itself.
+
+    The command line prints the message and ends with `exit_status`. A notebook shows the same line instead of
+    a traceback: IPython asks an exception for `_render_traceback_` before it formats one itself.
+    """
+
+    exit_status = 2
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+class ConfigError(PlaybookError):
+    """`playbook.toml` is missing or says something that cannot be used."""
+
+
+class ParameterError(PlaybookError):
+    """A notebook's parameter is unknown, has the wrong type, or names something that is not there."""
+
+
+class WorkspaceError(PlaybookError):
+    """The working copy is in a state in which the playbook must not write to it."""
+
+
+class PhaseStopped(PlaybookError):  # noqa: N818 - a stop is an outcome of a phase, not a mistake
+    """A phase did not sign off: a check failed, or something that had to be done was not."""
+
+    exit_status = 1
