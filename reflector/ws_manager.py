@@ -13,13 +13,12 @@ the database.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
@@ -37,7 +36,7 @@ IDLE_CHANNEL = "ws:idle"
 
 
 class Published(BaseModel):
-    """A message as it travels over Redis. `seq` numbers the stored events of one transcript from 1 without gaps."""
+    """A message as it travels over Redis. `seq` numbers the events of one transcript from 1."""
 
     message: dict[str, Any]
     seq: int | None = None
@@ -74,7 +73,9 @@ class WebsocketManager:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._rooms: defaultdict[str, set[Subscription]] = defaultdict(set)
+        self._rooms: dict[str, set[Subscription]] = {}
+        # Keeps the commands to Redis in the order of the changes to `_rooms`.
+        self._commands = asyncio.Lock()
         self._pubsub: PubSub | None = None
         self._listener: asyncio.Task[None] | None = None
 
@@ -104,20 +105,23 @@ class WebsocketManager:
     async def subscribe(self, room_id: str) -> AsyncIterator[Subscription]:
         """A subscription to the room. It gets a `RESYNC` as soon as nothing later can be missed."""
         subscription = Subscription()
-        self._rooms[room_id].add(subscription)
-        # Also for a room that is subscribed to already: Redis confirms each SUBSCRIBE, and the confirmation,
-        # which arrives in order with the messages, is what triggers the RESYNC.
-        await self._try("subscribe", room_id)
         try:
+            async with self._commands:
+                self._rooms.setdefault(room_id, set()).add(subscription)
+                # Also for a room that is subscribed to already: Redis confirms each SUBSCRIBE, and the
+                # confirmation, which arrives in order with the messages, is what triggers the RESYNC.
+                await self._send("subscribe", room_id)
             yield subscription
         finally:
-            self._rooms[room_id].discard(subscription)
-            if not self._rooms[room_id]:
-                del self._rooms[room_id]
-                await self._try("unsubscribe", room_id)
+            async with self._commands:
+                subscriptions = self._rooms[room_id]
+                subscriptions.discard(subscription)
+                if not subscriptions:
+                    del self._rooms[room_id]
+                    await self._send("unsubscribe", room_id)
 
-    async def _try(self, command: str, room_id: str) -> None:
-        """Tell Redis about one room, if it is there; after a reconnect the listener subscribes to all rooms."""
+    async def _send(self, command: Literal["subscribe", "unsubscribe"], room_id: str) -> None:
+        """Tell Redis about one room. When it is away, the listener does so for all rooms on its return."""
         if self._pubsub is not None:
             with suppress(RedisError, OSError):
                 await getattr(self._pubsub, command)(room_id)
@@ -150,14 +154,19 @@ class WebsocketManager:
                 self._pubsub = None
 
     def _deliver(self, message: dict[str, Any]) -> None:
-        item: Published | Resync
-        if message["type"] == "subscribe":
-            item = RESYNC
-        elif message["type"] == "message":
-            item = Published.model_validate_json(message["data"])
-        else:
+        room_id = message["channel"].decode()
+        item: Published | Resync = RESYNC
+        if message["type"] == "message":
+            try:
+                item = Published.model_validate_json(message["data"])
+            except ValidationError as error:
+                logger.warning(
+                    "Ignored a foreign message in a WebSocket room", room=room_id, error=str(error)
+                )
+                return
+        elif message["type"] != "subscribe":
             return
-        for subscription in self._rooms.get(message["channel"].decode(), ()):
+        for subscription in self._rooms.get(room_id, ()):
             subscription.put(item)
 
 
