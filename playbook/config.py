@@ -28,7 +28,7 @@ CONFIG_NAME = "playbook.toml"
 _DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 DottedName = Annotated[str, StringConstraints(pattern=rf"^{_DOTTED}$")]
 ObjectPath = Annotated[str, StringConstraints(pattern=rf"^{_DOTTED}:{_DOTTED}$")]
-RelativePath = Annotated[str, StringConstraints(pattern=r"^[^/\s](?!.*\.\.)[^\s]*$")]
+RelativePath = Annotated[str, StringConstraints(pattern=r"^[\w-][\w. -]*(/[\w-][\w. -]*)*$")]
 
 
 class _Section(BaseModel):
@@ -173,7 +173,7 @@ def _form(key: str) -> str:
         return "write package.module:name"
     if key == "twin":
         return "write the task's dotted name"
-    return f"write a path relative to {CONFIG_NAME}, without blanks and '..'"
+    return f"write a path relative to {CONFIG_NAME}, without '..'"
 
 
 def _check_paths(path: Path, application: Application) -> None:

@@ -37,8 +37,8 @@ class CheckContext:
     """Where a check works.
 
     `workspace` is the root of the migrated copy: the folder to start child processes in, and their
-    PYTHONPATH. `work_dir` is for the files of the phase (logs, databases) and exists. A URL or `audio` that is
-    None means: use the lab's own.
+    PYTHONPATH. `work_dir` is for the files of the phase (logs, databases) and exists. A URL or `audio` that
+    is None means: use the lab's own.
     """
 
     application: Application
@@ -54,8 +54,8 @@ class CheckContext:
 class CheckResult:
     """The outcome of one check.
 
-    `detail` is one plain sentence and, like `evidence`, the same for equal runs: no timings, ports or paths of
-    the machine. A check's function leaves `name` and `title` to `Check`.
+    `detail` is one plain sentence and, like `evidence`, the same for equal runs: no timings, ports or paths
+    of the machine. A check's function leaves `name` and `title` to `Check`.
     """
 
     ok: bool

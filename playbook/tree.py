@@ -6,6 +6,7 @@ A tree never changes. A rule returns a new one, and two trees tell what lies bet
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -131,6 +132,17 @@ def source_files(root: Path, under: Iterable[str] = (".",)) -> list[Path]:
             paths = (Path(folder, name) for name in names if not _is_junk(name))
             found.update(path for path in paths if path.is_file() and not path.is_symlink())
     return sorted(found)
+
+
+def source_digest(root: Path, under: Iterable[str] = (".",)) -> str:
+    """SHA-256 over names, contents and executable bits of the source files. Arguments as for `read_tree`."""
+    digest = hashlib.sha256()
+    for path in source_files(root, under):
+        content = path.read_bytes()
+        executable = os.access(path, os.X_OK)
+        digest.update(f"{path.relative_to(root).as_posix()}\0{executable}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def _is_junk(name: str) -> bool:
