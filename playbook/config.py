@@ -8,6 +8,7 @@ celery_app = "reflector.worker.app:app"
 asgi_app = "reflector.app:app"             # may be left out
 broker = "reflector.worker.broker:broker"  # where the TaskIQ broker is to live
 notebooks = "notebooks"                    # the playbook's notebooks, relative to this file
+loop_bridges = ["reflector.asynctask.asynctask"]  # decorators that run a coroutine function to its end
 
 [phases.01_poc]
 twin = "reflector.pipelines.main_file_pipeline.task_pipeline_file_process"  # the first task to get a twin
@@ -64,6 +65,7 @@ class Application(_Section):
     asgi_app: ObjectPath | None = None
     broker: ObjectPath
     notebooks: RelativePath = "notebooks"
+    loop_bridges: Annotated[tuple[DottedName, ...], Field(strict=False)] = ()
     phases: PhaseOptions = PhaseOptions()
 
     @property

@@ -3,7 +3,9 @@
     @broker.task
     async def rename(transcript_id: str, name: str, session: Session) -> None: ...
 
-Invariant: the session is in a transaction that commits when the task returns and rolls back when it raises.
+Invariant: it is the session that `get_session_context` gives everywhere else. The application decides there
+when a transaction commits and when it rolls back; TaskIQ throws a task's error into the generator below, so
+that the application sees it.
 """
 
 from collections.abc import AsyncGenerator
@@ -15,10 +17,10 @@ from taskiq import TaskiqDepends
 from ..db import get_session_context
 
 
-async def transaction() -> AsyncGenerator[AsyncSession, None]:
-    """Yield a session in a transaction; TaskIQ throws a task's error in here, which rolls it back."""
-    async with get_session_context() as session, session.begin():
-        yield session
+async def session() -> AsyncGenerator[AsyncSession, None]:
+    """Yield the application's session for the time of one task."""
+    async with get_session_context() as opened:
+        yield opened
 
 
-Session = Annotated[AsyncSession, TaskiqDepends(transaction)]
+Session = Annotated[AsyncSession, TaskiqDepends(session)]
