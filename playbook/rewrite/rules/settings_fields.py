@@ -75,8 +75,14 @@ class _AddFields(cst.CSTTransformer):
         present = {_field_name(statement) for statement in body}
         # A module's first comment belongs to its header, not to its first statement.
         module = cst.parse_module("pass\n" + self.fields)
-        new = [statement for statement in module.body[1:] if _field_name(statement) not in present]
+        new = [_indented(statement) for statement in module.body[1:] if _field_name(statement) not in present]
         last = max((i for i, statement in enumerate(body) if _field_name(statement)), default=-1)
         return updated_node.with_changes(
             body=updated_node.body.with_changes(body=[*body[: last + 1], *new, *body[last + 1 :]])
         )
+
+
+def _indented(statement: cst.BaseCompoundStatement | cst.SimpleStatementLine) -> cst.CSTNode:
+    """A module's statement for use in a block: its empty lines stay empty there."""
+    lines = [line if line.comment else line.with_changes(indent=False) for line in statement.leading_lines]
+    return statement.with_changes(leading_lines=lines)

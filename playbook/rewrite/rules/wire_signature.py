@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import libcst as cst
@@ -22,14 +23,16 @@ class WireSignature:
 
     Attributes:
         module: the module that `wire_signature` is imported from.
+        decorators: names of the decorators that stand on tasks; others stay as they are.
     """
 
     module: str
+    decorators: Sequence[str]
 
     def apply(self, source: str) -> Outcome:
-        """Rewrite every decorator of the file that calls the decorated function with arguments of its own."""
+        """Rewrite the decorators of the file that call the decorated function with arguments of their own."""
         wrapper = parse(source)
-        transformer = _AddSignature()
+        transformer = _AddSignature(self.decorators)
         changed = wrapper.visit(transformer)
         if not transformer.changed:
             return Outcome(source, tuple(transformer.refusals))
@@ -42,8 +45,9 @@ class WireSignature:
 class _AddSignature(cst.CSTTransformer):
     METADATA_DEPENDENCIES = (PositionProvider,)
 
-    def __init__(self) -> None:
+    def __init__(self, decorators: Sequence[str]) -> None:
         super().__init__()
+        self.decorators = decorators
         self.changed = False
         self.refusals: list[Refusal] = []
 
@@ -55,7 +59,7 @@ class _AddSignature(cst.CSTTransformer):
         self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
     ) -> cst.FunctionDef:
         inner = _wrapper_of(original_node)
-        if inner is None:
+        if inner is None or original_node.name.value not in self.decorators:
             return updated_node
         name, wrapper = inner
         decorated = original_node.params.params[0].name.value
