@@ -53,6 +53,8 @@ class Subscription:
     """What one socket still has to send, in order."""
 
     def __init__(self) -> None:
+        # Whether messages may be missing that no RESYNC accounts for yet.
+        self.stale = True
         self._queue: asyncio.Queue[Published | Resync] = asyncio.Queue(QUEUE_SIZE)
 
     async def get(self) -> Published | Resync:
@@ -114,7 +116,7 @@ class WebsocketManager:
             yield subscription
         finally:
             async with self._commands:
-                subscriptions = self._rooms[room_id]
+                subscriptions = self._rooms.setdefault(room_id, set())
                 subscriptions.discard(subscription)
                 if not subscriptions:
                     del self._rooms[room_id]
@@ -139,14 +141,17 @@ class WebsocketManager:
         # No retries inside the client: a break must come up here, where all rooms are subscribed anew.
         retry = Retry(NoBackoff(), 0)
         async with (
-            Redis.from_url(self._url, retry=retry, socket_keepalive=True) as client,
+            # No read timeout either: silence is normal here, and on Python 3.11 a timeout of the client can
+            # swallow the cancellation that `stop` sends.
+            Redis.from_url(self._url, retry=retry, socket_timeout=None, socket_keepalive=True) as client,
             client.pubsub() as pubsub,
         ):
             await pubsub.connect()
             try:
-                # From here on `subscribe` sends its own command; the list of rooms is taken in the same
-                # instant.
+                # From here on `subscribe` sends its own commands; the list of rooms is taken at once.
                 self._pubsub = pubsub
+                for room_id in self._rooms:
+                    self._mark_stale(room_id)
                 await pubsub.subscribe(IDLE_CHANNEL, *self._rooms)
                 async for message in pubsub.listen():
                     self._deliver(message)
@@ -155,19 +160,30 @@ class WebsocketManager:
 
     def _deliver(self, message: dict[str, Any]) -> None:
         room_id = message["channel"].decode()
-        item: Published | Resync = RESYNC
-        if message["type"] == "message":
-            try:
-                item = Published.model_validate_json(message["data"])
-            except ValidationError as error:
-                logger.warning(
-                    "Ignored a foreign message in a WebSocket room", room=room_id, error=str(error)
-                )
-                return
-        elif message["type"] != "subscribe":
+        match message["type"]:
+            case "message":
+                self._publish(room_id, message["data"])
+            case "subscribe":
+                for subscription in self._rooms.get(room_id, ()):
+                    if subscription.stale:
+                        subscription.stale = False
+                        subscription.put(RESYNC)
+            case "unsubscribe":
+                # Somebody came back to the room before this was through; the next "subscribe" is theirs.
+                self._mark_stale(room_id)
+
+    def _publish(self, room_id: str, data: bytes) -> None:
+        try:
+            item = Published.model_validate_json(data)
+        except ValidationError as error:
+            logger.warning("Ignored a foreign message in a WebSocket room", room=room_id, error=str(error))
             return
         for subscription in self._rooms.get(room_id, ()):
             subscription.put(item)
+
+    def _mark_stale(self, room_id: str) -> None:
+        for subscription in self._rooms.get(room_id, ()):
+            subscription.stale = True
 
 
 @lru_cache(maxsize=1)
