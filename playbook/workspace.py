@@ -57,6 +57,10 @@ class Workspace:
         """Whether the copy has been made."""
         return self.path.exists()
 
+    def is_current(self) -> bool:
+        """Whether the copy has been made, and from the application as it is now."""
+        return self.exists and self._baseline_digest() == self._source_digest()
+
     def ensure(self) -> None:
         """Make the copy if it is not there, and anew if the application has changed since.
 
@@ -64,13 +68,12 @@ class Workspace:
         Raises: WorkspaceError if the copy would be replaced although a person has worked in it.
         """
         with self.locked():
-            digest = source_digest(self.application.base, self.application.folders)
+            if self.is_current():
+                return
             if self.exists:
-                if self._baseline_digest() == digest:
-                    return
                 self._refuse_if_edited("the application has changed since the workspace was made")
                 self.path.rename(_next_free(self.run_dir, "workspace.before-"))
-            self._create(digest)
+            self._create()
 
     def applied(self) -> list[str]:
         """Names of the phases whose slices are in the copy, in order."""
@@ -173,7 +176,8 @@ class Workspace:
     def _note(self) -> Path:
         return self.path / ".git" / _NOTE
 
-    def _create(self, digest: str) -> None:
+    def _create(self) -> None:
+        digest = self._source_digest()
         stage = Path(tempfile.mkdtemp(prefix=_STAGE_PREFIX, dir=self.run_dir))
         base = self.application.base
         for source in source_files(base, self.application.folders):
@@ -196,6 +200,9 @@ class Workspace:
         git("tag", BASELINE)
         stage.chmod(0o755)
         stage.rename(self.path)
+
+    def _source_digest(self) -> str:
+        return source_digest(self.application.base, self.application.folders)
 
     def _baseline_digest(self) -> str:
         if not (self.path / ".git").is_dir():
