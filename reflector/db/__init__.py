@@ -13,7 +13,8 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from reflector.db import calendar_events, meetings, recordings, rooms, transcript_tables  # noqa: F401 - register tables
+# Importing the modules registers their tables.
+from reflector.db import calendar_events, meetings, recordings, rooms, transcript_tables  # noqa: F401
 from reflector.db.base import Base
 from reflector.logger import logger
 from reflector.settings import settings
@@ -43,15 +44,15 @@ class Session(AsyncSession):
         await super().rollback()
 
 
-@lru_cache(maxsize=1)
-def get_engine(url: str | None = None) -> AsyncEngine:
+@lru_cache
+def get_engine() -> AsyncEngine:
     """Return the process's engine for DATABASE_URL.
 
     It keeps no connections between sessions (NullPool). A pooled connection belongs to the event loop and the
     process that opened it, but the loop bridge gives every Celery task a new loop and the prefork pool forks
     the process; with nothing pooled, nothing can be used by the wrong one.
     """
-    engine = create_async_engine(url or settings.DATABASE_URL, poolclass=NullPool)
+    engine = create_async_engine(settings.DATABASE_URL, poolclass=NullPool)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine

@@ -36,9 +36,9 @@ class Room(Base):
 class RoomController:
     """Reads and writes rooms."""
 
-    async def get_by_id(self, session: AsyncSession, room_id: str) -> Room | None:
-        """Return the room, or None."""
-        return await session.get(Room, room_id)
+    async def get_by_id(self, session: AsyncSession, room_id: str | None) -> Room | None:
+        """Return the room, or None if there is none or `room_id` is None."""
+        return None if room_id is None else await session.get(Room, room_id)
 
     async def get_by_name(self, session: AsyncSession, name: str) -> Room | None:
         """Return the room with this name, or None."""

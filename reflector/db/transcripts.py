@@ -81,19 +81,49 @@ class TranscriptController:
         session.add(TranscriptStatus(transcript_id=transcript.id, status=status))
         await self.append_event(session, transcript, "STATUS", {"value": status})
 
-    async def start_processing(self, session: "Session", transcript: Transcript) -> bool:
-        """Set the status to `processing`, unless it is that already. Only one of several callers gets True."""
-        query = update(Transcript).where(Transcript.id == transcript.id, Transcript.status != "processing")
-        result = await session.execute(
-            query.values(status="processing").returning(Transcript.id),
+    async def start_processing(
+        self,
+        session: "Session",
+        transcript: Transcript,
+        status: Status = "processing",
+        task_id: str | None = None,
+    ) -> bool:
+        """Claim the transcript for one task: set `status`, unless another task is at work on it.
+
+        The claim is one statement, so that of several tasks at once only one gets True. A task that is
+        delivered again after its worker died has the same id and may go on.
+        """
+        free = Transcript.status.not_in(["recording", "processing"])
+        claimed = await session.scalar(
+            update(Transcript)
+            .where(
+                Transcript.id == transcript.id,
+                free if task_id is None else free | (Transcript.task_id == task_id),
+            )
+            .values(task_id=task_id)
+            .returning(Transcript.id),
             execution_options={"synchronize_session": False},
         )
-        if result.scalar() is None:
+        if claimed is None:
             return False
-        await session.refresh(transcript, ["status"])
-        session.add(TranscriptStatus(transcript_id=transcript.id, status="processing"))
-        await self.append_event(session, transcript, "STATUS", {"value": "processing"})
+        await session.refresh(transcript)
+        await self.set_status(session, transcript, status)
         return True
+
+    async def set_queued_task(self, session: AsyncSession, transcript: Transcript, task_id: str) -> None:
+        """Remember the task sent for an uploaded transcript, unless a worker has taken it already."""
+        await session.execute(
+            update(Transcript)
+            .where(Transcript.id == transcript.id, Transcript.status == "uploaded")
+            .values(task_id=task_id),
+            execution_options={"synchronize_session": False},
+        )
+        await session.refresh(transcript, ["task_id"])
+
+    async def finish_processing(self, session: "Session", transcript: Transcript, status: Status) -> None:
+        """End the claim with the status `ended` or `error`."""
+        transcript.task_id = None
+        await self.set_status(session, transcript, status)
 
     async def get_statuses(self, session: AsyncSession, transcript_id: str) -> Sequence[TranscriptStatus]:
         """Return the status history, oldest first."""
@@ -113,6 +143,8 @@ class TranscriptController:
             .returning(Transcript.event_count),
             execution_options={"synchronize_session": False},
         )
+        if sequence is None:
+            raise LookupError(f"Transcript {transcript.id} was deleted in the meantime")
         row = TranscriptEvent(transcript_id=transcript.id, sequence=sequence, event=event, data=data)
         session.add(row)
         await session.flush()

@@ -1,0 +1,1 @@
+"""What happens to a recording, step by step, as tasks."""
