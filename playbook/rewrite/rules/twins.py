@@ -14,6 +14,7 @@ from libcst.metadata import PositionProvider, QualifiedNameProvider
 from playbook.rewrite.rule import Outcome, Refusal, code_of, parse
 
 TASK_DECORATORS = ("celery.shared_task", "celery.app.shared_task")
+LINE_LENGTH = 100
 BY_HAND = "; write its twin by hand or leave it for a later phase"
 
 
@@ -90,8 +91,7 @@ class _AddTwins(cst.CSTTransformer):
             self.refusals.append(Refusal(line, f"task {name}", reason + BY_HAND))
             return updated_node
         registered = _option(decorator, "name") or f'"{self.rule.module}.{name}"'
-        statement = cst.parse_statement(f"{name}_taskiq = twin({name}, {registered})")
-        assert isinstance(statement, cst.SimpleStatementLine)
+        statement = cst.ensure_type(cst.parse_statement(_twin(name, registered)), cst.SimpleStatementLine)
         blank = cst.EmptyLine(indent=False)
         self.changed = True
         return cst.FlattenSentinel([updated_node, statement.with_changes(leading_lines=[blank, blank])])
@@ -119,6 +119,11 @@ class _AddTwins(cst.CSTTransformer):
         if not below or not self._names(below[0]) & set(self.rule.bridges):
             return "it is async, and the decorator below shared_task is not a known loop bridge"
         return None
+
+
+def _twin(name: str, registered: str) -> str:
+    code = f"{name}_taskiq = twin({name}, {registered})"
+    return code if len(code) <= LINE_LENGTH else f"{name}_taskiq = twin(\n    {name}, {registered}\n)"
 
 
 def _option(decorator: cst.Decorator | None, keyword: str) -> str | None:

@@ -1,0 +1,43 @@
+# Two commands: `make run` migrates the bundled application phase by phase, `make test` checks everything.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+# What make starts ends with make, also when make is killed. (setpriv is part of util-linux; elsewhere the
+# playbook watches its parent by itself.)
+GUARD := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig KILL --)
+
+.PHONY: run test lint notebooks benchmark lab clean
+
+run: $(INSTALLED)
+	@exec $(GUARD) $(BIN)/playbook run
+
+test: lint
+	@exec $(GUARD) $(BIN)/pytest
+	@exec $(GUARD) $(BIN)/pytest --nbval --nbval-current-env notebooks
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+# Execute the committed notebooks again and write their outputs.
+notebooks: $(INSTALLED)
+	@exec $(GUARD) $(BIN)/jupytext --sync --set-kernel - --execute notebooks/*.py
+
+benchmark: $(INSTALLED)
+	@exec $(GUARD) $(BIN)/pytest -m benchmark -s tests/playbook/benchmarks
+
+lab: $(INSTALLED)
+	@exec $(GUARD) $(BIN)/playbook lab
+
+$(INSTALLED): pyproject.toml constraints.txt reflector/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; give one with PYTHON=...")'
+	@echo "Installing into .venv (a minute or two) ..."
+	@$(GUARD) $(PYTHON) -m venv .venv
+	@$(GUARD) $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -e ./reflector
+	@touch $@
+
+clean:
+	rm -rf .venv runs

@@ -1,0 +1,1 @@
+"""What each phase proves, live: one module per phase, with the probes that run inside the application."""
