@@ -30,12 +30,12 @@ async def request(service: str, method: str, url: str, **options: Any) -> httpx.
             response = await client.request(method, url, **options)
     except httpx.TimeoutException as error:
         raise ServiceUnavailable(service, shown, f"no answer in time ({type(error).__name__})") from error
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
+        raise ServiceRejected(service, shown, str(error)) from error
     except httpx.TransportError as error:
         raise ServiceUnavailable(
             service, shown, f"connection failed ({error or type(error).__name__})"
         ) from error
-    except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
-        raise ServiceRejected(service, shown, str(error)) from error
     if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
         return response
     kind = ServiceUnavailable if response.status_code == 429 or response.is_server_error else ServiceRejected

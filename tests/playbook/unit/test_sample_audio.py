@@ -1,6 +1,7 @@
 """The sample recording is the one that its provenance describes, and can be made again."""
 
 import hashlib
+import itertools
 import shutil
 import wave
 from pathlib import Path
@@ -28,7 +29,7 @@ def test_the_recording_is_small_speech() -> None:
 def test_two_voices_take_turns() -> None:
     voices = [voice for voice, _ in make_sample.DIALOGUE]
     assert len(set(voices)) == 2
-    assert all(first != second for first, second in zip(voices, voices[1:], strict=False))
+    assert all(first != second for first, second in itertools.pairwise(voices))
 
 
 def test_without_the_synthesiser_it_says_what_to_do(

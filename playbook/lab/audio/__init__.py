@@ -1,0 +1,1 @@
+"""The sample recording, and the script that makes it."""
