@@ -1,0 +1,226 @@
+"""What 01_poc proves: one lab, real workers, and the facts that checks and claims are read from."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from playbook.checks.file_scenario import ProcessFile
+from playbook.checks.guide import Facts, Verdict, judge
+from playbook.contracts import Check, CheckContext, CheckResult
+from playbook.lab import Lab, wait_until
+from playbook.lab.audio import TWO_SPEAKERS
+from playbook.models import Observation, System
+from playbook.parity import Comparison, compare
+from playbook.workspace import Workspace
+
+PROBES = "playbook.checks.probes"
+RUNS: tuple[tuple[str, System], ...] = (("A", "celery"), ("A'", "celery"), ("B", "taskiq"))
+SENT_EARLY = 5
+TIMEOUT = 30.0
+
+
+@cache
+def observe(context: CheckContext) -> Facts:
+    """Run everything that the phase looks at, once, and return the facts. Observations go to `work_dir`."""
+    with Lab(
+        context.workspace,
+        context.work_dir / "lab",
+        redis_url=context.redis_url,
+        database_url=context.database_url,
+    ) as lab:
+        lab.env["TASKIQ_KEY_PREFIX"] = f"{lab.redis.prefix}taskiq"
+        facts = _registrations(context, lab) | _in_tests(context, lab)
+        facts |= _early_messages(context, lab)
+        facts |= lab.probe(f"{PROBES}.live")
+        _run_the_file(context, lab)
+        return facts
+
+
+def _registrations(context: CheckContext, lab: Lab) -> dict[str, Any]:
+    """What Celery and TaskIQ have registered, before the slice and after."""
+    application = context.application
+    before = context.work_dir / "before"
+    for path, text in Workspace(context.run_dir, application).before("01_poc").items():
+        (before / path).parent.mkdir(parents=True, exist_ok=True)
+        (before / path).write_text(text, encoding="utf-8")
+    probe = f"{PROBES}.registrations"
+    old = lab.probe(probe, application.celery_app, env={"PYTHONPATH": str(before)})
+    new = lab.probe(probe, application.celery_app, application.broker)
+    twin = _twin(context)
+    return {
+        "celery_tasks": len(old["celery"]),
+        "celery_unchanged": old["celery"] == new["celery"],
+        "celery_differs": sorted(
+            k for k in old["celery"] | new["celery"] if old["celery"].get(k) != new["celery"].get(k)
+        ),
+        "twin": twin,
+        "twin_registered": twin in new["taskiq"] and twin in new["celery"],
+        "twin_signature": new["taskiq"].get(twin),
+    }
+
+
+def _in_tests(context: CheckContext, lab: Lab) -> dict[str, Any]:
+    """The claims about tests and about the installed versions; no worker takes part."""
+    database = {"DATABASE_URL": f"sqlite+aiosqlite:///{context.work_dir / 'in_tests.sqlite3'}"}
+    (context.work_dir / "in_tests.sqlite3").unlink(missing_ok=True)
+    broker_module = context.application.broker.partition(":")[0]
+    return {
+        **lab.probe(f"{PROBES}.in_tests", env=database),
+        **lab.probe(f"{PROBES}.snippets", broker_module),
+    }
+
+
+def _early_messages(context: CheckContext, lab: Lab) -> dict[str, Any]:
+    """Messages that are sent before a worker is there, on three brokers. The migrated worker stays up."""
+    application = context.application
+    modules = [_twin(context).rpartition(".")[0], f"{application.broker.partition('.broker:')[0]}.health"]
+    ours, stock = f"{PROBES}.live_tasks", f"{PROBES}.stock"
+    prefix = lab.env["TASKIQ_KEY_PREFIX"]
+    bare = {"TASKIQ_KEY_PREFIX": f"{prefix}:bare"}
+    early = [
+        lab.probe(f"{PROBES}.send", ours),
+        lab.probe(f"{PROBES}.send", stock),
+        lab.probe(f"{PROBES}.send", ours, env=bare),
+    ]
+    lab.taskiq_worker(modules=[*modules, ours])
+    with lab.taskiq_worker(f"{stock}:broker", name="taskiq-stock"):
+        late = lab.probe(f"{PROBES}.send", stock)
+        _await_results(lab, f"{prefix}:stock:result", late)
+        stock_ran = _results(lab, f"{prefix}:stock:result", early[1])
+    with lab.taskiq_worker(name="taskiq-bare", env=bare):
+        redis = lab.redis.client()
+        wait_until(
+            lambda: not redis.exists(f"{prefix}:bare:queue") or not redis.xlen(f"{prefix}:bare:queue"),
+            TIMEOUT,
+        )
+        bare_ran = _results(lab, f"{prefix}:bare:result", early[2])
+    _await_results(lab, f"{prefix}:result", early[0])
+    return {
+        "sent_early": SENT_EARLY,
+        "migrated_ran": _results(lab, f"{prefix}:result", early[0]),
+        "stock_ran": stock_ran,
+        "ran_without_modules": bare_ran,
+        "dropped_without_modules": SENT_EARLY - bare_ran,
+    }
+
+
+def _results(lab: Lab, prefix: str, ids: list[str]) -> int:
+    return sum(lab.redis.client().exists(f"{prefix}:{task_id}") for task_id in ids)
+
+
+def _await_results(lab: Lab, prefix: str, ids: list[str]) -> None:
+    wait_until(lambda: _results(lab, prefix, ids) == len(ids), TIMEOUT)
+
+
+def _run_the_file(context: CheckContext, lab: Lab) -> None:
+    """A, A', B: the same file on Celery, on Celery again, on the twin."""
+    lab.api()
+    lab.celery_worker()
+    audio = context.audio or TWO_SPEAKERS
+    for label, system in RUNS:
+        observation = lab.observe(ProcessFile(system, audio), label, system)
+        path = _observation_path(context, label)
+        path.write_text(observation.model_dump_json(indent=1), encoding="utf-8")
+
+
+def observations(context: CheckContext) -> list[Observation]:
+    """A, A' and B of the file scenario."""
+    observe(context)
+    texts = [_observation_path(context, label).read_text(encoding="utf-8") for label, _ in RUNS]
+    return [Observation.model_validate_json(text) for text in texts]
+
+
+def _observation_path(context: CheckContext, label: str) -> Path:
+    return context.work_dir / f"observation-{label.replace(chr(39), '2')}.json"
+
+
+def comparison(context: CheckContext) -> Comparison:
+    """What B did differently from A and A'."""
+    return compare(*observations(context))
+
+
+def verdicts(context: CheckContext) -> list[Verdict]:
+    """The guide's claims, decided."""
+    return judge(observe(context))
+
+
+def _twin(context: CheckContext) -> str:
+    options = context.application.phases.poc
+    assert options is not None, "the slice has checked this"
+    return options.twin
+
+
+def _celery_unchanged(context: CheckContext) -> CheckResult:
+    facts = observe(context)
+    if not facts["celery_unchanged"]:
+        return CheckResult.failed(f"Celery's registration changed for {', '.join(facts['celery_differs'])}")
+    return CheckResult.passed(
+        f"All {facts['celery_tasks']} Celery tasks are registered with the same options"
+    )
+
+
+def _twin_fits(context: CheckContext) -> CheckResult:
+    facts = observe(context)
+    detail = f"TaskIQ knows {facts['twin']} with the signature {facts['twin_signature']}"
+    ok = facts["twin_registered"] and "session" not in str(facts["twin_signature"])
+    return CheckResult(ok, detail)
+
+
+def _round_trip(context: CheckContext) -> CheckResult:
+    facts = observe(context)
+    sent = {"text": "ü", "numbers": [1, 2.5, None]}
+    ok = facts["health"] == "healthy" and facts["echo"] == sent
+    echo = json.dumps(facts["echo"], ensure_ascii=False)
+    return CheckResult(ok, f"The worker said {facts['health']} and returned {echo}")
+
+
+def _nothing_lost_early(context: CheckContext) -> CheckResult:
+    facts = observe(context)
+    ok = facts["migrated_ran"] == facts["sent_early"]
+    ours, all_, stock = facts["migrated_ran"], facts["sent_early"], facts["stock_ran"]
+    detail = f"Of {all_} messages sent before the first worker {ours} ran; on the guide's broker {stock}"
+    return CheckResult(ok, detail)
+
+
+def _results_are_json(context: CheckContext) -> CheckResult:
+    facts = observe(context)
+    ok = facts["result_is_json"] and facts["result_expires"]
+    return CheckResult(ok, f"JSON: {facts['result_is_json']}; expires: {facts['result_expires']}")
+
+
+def _claims(context: CheckContext) -> CheckResult:
+    surprises = [v.text for v in verdicts(context) if v.holds != v.expected]
+    if surprises:
+        return CheckResult.failed(
+            f"The verdict on these claims is not the recorded one: {'; '.join(surprises)}"
+        )
+    return CheckResult.passed(f"All {len(verdicts(context))} claims came out as on record")
+
+
+def _same_effects(context: CheckContext) -> CheckResult:
+    compared = comparison(context)
+    evidence = [finding.model_dump(mode="json") for finding in compared.findings]
+    if not compared.ok:
+        return CheckResult.failed(
+            f"{len(evidence)} differences: {compared.findings[0].explanation}", evidence
+        )
+    a, _, b = observations(context)
+    if not a.effects.requests or not any(event.system == "taskiq" for event in b.trace):
+        return CheckResult.failed(
+            "The scenario did not do what it is to show: no request, or nothing on TaskIQ"
+        )
+    return CheckResult.passed("The twin did what the Celery task did, twice compared")
+
+
+CHECKS = (
+    Check("celery_unchanged", "Celery's side is as it was", _celery_unchanged),
+    Check("twin", "The twin has the task's name and the message's signature", _twin_fits),
+    Check("round_trip", "A message goes to a worker and its result comes back", _round_trip),
+    Check("nothing_lost_early", "What is sent before the first worker is run", _nothing_lost_early),
+    Check("results_are_json", "Results are JSON and expire", _results_are_json),
+    Check("claims", "The guide's claims come out as on record", _claims),
+    Check("same_effects", "The twin has the same effects as the Celery task", _same_effects),
+)
