@@ -46,7 +46,7 @@ async def upload_chunk(
     if chunk_number >= total_chunks:
         detail = f"chunk_number counts from 0, so {chunk_number} of {total_chunks} does not exist"
         raise HTTPException(status.HTTP_400_BAD_REQUEST, detail)
-    if transcript.status not in ("idle", "recording", "error"):
+    if transcript.status not in ("idle", "error"):
         detail = f"Transcript is {transcript.status} and has its audio already"
         raise HTTPException(status.HTTP_409_CONFLICT, detail)
     try:
@@ -65,7 +65,7 @@ async def upload_chunk(
 @router.post("/{transcript_id}/process")
 async def process(transcript: TranscriptDep, session: SessionDep, mode: Mode = "file") -> Done:
     """Process the audio (again)."""
-    if transcript.status == "processing" or await is_task_active(transcript):
+    if transcript.status in ("recording", "processing") or await is_task_active(transcript):
         detail = "Transcript is already queued or running; wait until its status is ended or error"
         raise HTTPException(status.HTTP_409_CONFLICT, detail)
     if not _has_audio(transcript):
@@ -78,10 +78,10 @@ async def _start(session: Session, transcript: Transcript, mode: Mode) -> None:
     """Commit, so that the task sees what we see, then queue the task and remember its id."""
     await session.commit()
     if mode == "live":
-        result = pipeline_process(transcript_id=transcript.id)
+        task_id = pipeline_process(transcript_id=transcript.id)
     else:
-        result = task_pipeline_file_process.delay(transcript_id=transcript.id)
-    await transcripts_controller.update(session, transcript, {"task_id": result.id})
+        task_id = task_pipeline_file_process.delay(transcript_id=transcript.id).id
+    await transcripts_controller.update(session, transcript, {"task_id": task_id})
     await session.commit()
 
 
