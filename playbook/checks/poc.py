@@ -139,7 +139,8 @@ def _observation_path(context: CheckContext, label: str) -> Path:
 
 def comparison(context: CheckContext) -> Comparison:
     """What B did differently from A and A'."""
-    return compare(*observations(context))
+    a, a_again, b = observations(context)
+    return compare(a, a_again, b)
 
 
 def verdicts(context: CheckContext) -> list[Verdict]:

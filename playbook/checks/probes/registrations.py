@@ -45,4 +45,5 @@ taskiq = {}
 if len(sys.argv) > 2:
     tasks = named(sys.argv[2]).get_all_tasks()
     taskiq = {name: str(inspect.signature(task.original_func)) for name, task in tasks.items()}
-print(json.dumps({"celery": celery, "taskiq": taskiq}, default=str))
+beat = {entry: options["task"] for entry, options in app.conf.beat_schedule.items()}
+print(json.dumps({"celery": celery, "beat": beat, "taskiq": taskiq}, default=str))

@@ -3,6 +3,7 @@
 import pytest
 
 from playbook.rewrite.cases import Case, cases, cases_file, rule_classes
+from playbook.rewrite.docs import PAGE, render
 
 RULES = list(rule_classes())
 CASES = [pytest.param(case, id=f"{rule.__name__}: {case.title}") for rule in RULES for case in cases(rule)]
@@ -34,3 +35,7 @@ def test_a_rule_has_cases_of_both_kinds(rule: type) -> None:
     assert [c for c in found if c.transforms], f"{cases_file(rule).name} transforms nothing"
     assert [c for c in found if not c.transforms], f"{cases_file(rule).name} leaves nothing alone"
     assert rule.__doc__
+
+
+def test_the_page_of_rules_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == render(), "run python -m playbook.rewrite.docs"
