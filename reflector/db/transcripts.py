@@ -168,15 +168,15 @@ class TranscriptController:
         return (await session.scalars(query.order_by(TranscriptTopic.timestamp, TranscriptTopic.id))).all()
 
     async def upsert_topic(
-        self, session: AsyncSession, transcript: Transcript, timestamp: float, **values: Any
+        self, session: AsyncSession, owner: Transcript, timestamp: float, **values: Any
     ) -> TranscriptTopic:
-        """Create or update the topic that starts at `timestamp` seconds."""
+        """Create or update the topic of `owner` that starts at `timestamp` seconds."""
         query = select(TranscriptTopic).where(
-            TranscriptTopic.transcript_id == transcript.id, TranscriptTopic.timestamp == timestamp
+            TranscriptTopic.transcript_id == owner.id, TranscriptTopic.timestamp == timestamp
         )
         topic = await session.scalar(query)
         if topic is None:
-            topic = TranscriptTopic(transcript_id=transcript.id, timestamp=timestamp)
+            topic = TranscriptTopic(transcript_id=owner.id, timestamp=timestamp)
             session.add(topic)
         for key, value in values.items():
             setattr(topic, key, value)

@@ -3,6 +3,7 @@
 The application reads its settings when it is imported, so they are in the environment before that.
 """
 
+import gc
 import os
 import shutil
 import socket
@@ -98,6 +99,8 @@ def redis_url() -> Iterator[str]:
             wait_for(lambda: _pings(client), "Redis")
         yield REDIS_URL
     finally:
+        # A Celery result that is collected later would try for long to tell a server that is gone.
+        gc.collect()
         server.terminate()
         server.wait()
 
