@@ -1,0 +1,65 @@
+"""The parsed modules of an application, and what a dotted name leads to across imports and re-exports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from playbook.inventory.files import File, decode
+from playbook.inventory.models import Refusal
+from playbook.inventory.modules import ModuleNames, is_init
+from playbook.inventory.source import Source, parse
+
+
+class Project:
+    """The application's modules. Only those that `load` was asked for are parsed; the others stay opaque."""
+
+    def __init__(self, files: list[File], names: ModuleNames) -> None:
+        self.files = {file.path: file for file in files if file.is_python}
+        self.names = names
+        self.sources: dict[str, Source] = {}
+        self.failures: list[Refusal] = []
+
+    def load(self, paths: set[str]) -> None:
+        """Parse these files; what cannot be parsed is added to `failures` with the parser's message."""
+        for path in sorted(paths):
+            module = self.names.by_path[path]
+            try:
+                self.sources[path] = parse(path, module, is_init(path), decode(self.files[path]))
+            except cst.ParserSyntaxError as error:
+                self._fail(path, error.raw_line, _first_line(error.message))
+            except UnicodeDecodeError as error:
+                line = self.files[path].data.count(b"\n", 0, error.start) + 1
+                self._fail(path, line, f"the bytes are not {error.encoding}: {error.reason}")
+            except (SyntaxError, ValueError, RecursionError) as error:
+                self._fail(path, 1, _first_line(str(error)) or type(error).__name__)
+
+    def _fail(self, path: str, line: int, message: str) -> None:
+        reason = f"the file cannot be parsed ({message}); correct it, or convert it by hand"
+        self.failures.append(
+            Refusal(path=path, line=max(line, 1), construct="unparsable file", reason=reason)
+        )
+
+    def source_of(self, module: str) -> Source | None:
+        """The parsed source of a module, None if there is none of that name or it was not parsed."""
+        return self.sources.get(self.names.by_name.get(module, ""))
+
+    def is_module(self, name: str) -> bool:
+        """Whether the name is a module of the application, or a package above one."""
+        return name in self.names.prefixes
+
+    def split(self, dotted: str) -> tuple[str, list[str]]:
+        """Split a dotted name into the longest module of the application and the attributes that follow."""
+        parts = dotted.split(".")
+        for count in range(len(parts), 0, -1):
+            if self.is_module(".".join(parts[:count])):
+                return ".".join(parts[:count]), parts[count:]
+        return "", parts
+
+    def __iter__(self) -> Iterator[Source]:
+        return iter([self.sources[path] for path in sorted(self.sources)])
+
+
+def _first_line(message: str) -> str:
+    return message.strip().splitlines()[0] if message.strip() else ""

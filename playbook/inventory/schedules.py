@@ -1,0 +1,251 @@
+"""What Celery beat runs: every way in which an entry gets into `beat_schedule`, and `add_periodic_task`.
+
+A schedule is recognised by the name it is given (`beat_schedule` as attribute, key, keyword or variable, and
+the old and prefixed upper-case names), so that it is found wherever an application keeps its configuration.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import libcst as cst
+
+from playbook.inventory.evaluate import Evaluator
+from playbook.inventory.models import Refusal, Schedule
+from playbook.inventory.source import Source, arguments
+from playbook.inventory.values import (
+    External,
+    Instance,
+    Sig,
+    Table,
+    TaskRef,
+    Text,
+    Value,
+)
+
+BEAT = re.compile(r"(?:\w+_)?beat_?schedule", re.IGNORECASE)
+BASES = ("schedule", "crontab", "BaseSchedule")
+
+
+class Schedules:
+    """Collects the entries of all modules; each is reported once, however many names lead to it."""
+
+    def __init__(self, ev: Evaluator) -> None:
+        self._ev = ev
+        self.entries: list[Schedule] = []
+        self.refused: list[Refusal] = []
+        self.spans: list[tuple[str, int, int]] = []
+        self.nodes: set[cst.CSTNode] = set()
+        self._tables: set[cst.CSTNode] = set()
+        self._seen: set[tuple[str, int, str]] = set()
+
+    def collect(self) -> None:
+        """Look through all parsed modules: first the schedules as such, then what is added to them later."""
+        for source in self._ev.project:
+            for node in source.sites:
+                for value in _named_schedules(source, node):
+                    self._whole(source, node, value)
+        for source in self._ev.project:
+            for node in source.sites:
+                self._added(source, node)
+
+    def _whole(self, source: Source, site: cst.CSTNode, node: cst.CSTNode) -> None:
+        """A whole schedule given at `site`."""
+        value = self._ev.value(source, node)
+        if isinstance(value, Table):
+            self._table(value, self._conditions(source, site))
+        elif not isinstance(node, cst.AugAssign) and not _is_empty_or_none(source, node):
+            self._refuse(source, site, "dynamic schedule", f"`{source.text(node)}` is computed at run time")
+
+    def _table(self, table: Table, conditions: tuple[str, ...]) -> None:
+        self._tables.add(table.node)
+        for row in self._ev.rows(table):
+            if row.key is None:
+                inner = self._ev.value(table.source, row.value)
+                if isinstance(inner, Table):
+                    self._table(inner, conditions)
+                else:
+                    text = table.source.text(row.value)
+                    self._refuse(
+                        table.source, row.place, "dynamic schedule", f"`{text}` is computed at run time"
+                    )
+            else:
+                self._entry(table.source, row.place, row.key, row.value, conditions)
+
+    def _entry(
+        self, source: Source, place: cst.CSTNode, key: str, node: cst.CSTNode, conditions: tuple[str, ...]
+    ) -> None:
+        value = self._ev.value(source, node)
+        if not isinstance(value, Table):
+            self._refuse(source, place, "dynamic schedule", f"the entry `{key}` is computed at run time")
+            return
+        fields = {row.key: row.value for row in self._ev.rows(value)}
+        task_node, schedule_node = fields.get("task"), fields.get("schedule")
+        self._account_for(task_node, schedule_node)
+        task = self._task_name(value.source, task_node) if task_node is not None else None
+        self._add(source, place, key, task, value.source, schedule_node, conditions)
+        self.spans.append(
+            (source.path, source.line(place), source.ends[node][0] if node in source.ends else 0)
+        )
+
+    def _add(
+        self,
+        source: Source,
+        place: cst.CSTNode,
+        key: str,
+        task: str | None,
+        schedule_source: Source,
+        schedule_node: cst.CSTNode | None,
+        conditions: tuple[str, ...],
+    ) -> None:
+        identity = (source.path, source.line(place), key)
+        if identity in self._seen:
+            return
+        self._seen.add(identity)
+        schedule = schedule_source.text(schedule_node) if schedule_node is not None else ""
+        self.entries.append(
+            Schedule(
+                path=source.path,
+                line=source.line(place),
+                entry=key,
+                task=task,
+                schedule=schedule,
+                condition=" and ".join(conditions) or None,
+            )
+        )
+        if task is None:
+            self._refuse(
+                source, place, "dynamic task", f"the task of the entry `{key}` is computed at run time"
+            )
+        if schedule_node is not None:
+            self._check_kind(source, place, key, self._ev.value(schedule_source, schedule_node))
+
+    def _check_kind(self, source: Source, place: cst.CSTNode, key: str, value: Value) -> None:
+        from_class = value.name if isinstance(value, External) else ""
+        if from_class.endswith("solar()"):
+            reason = f"the entry `{key}` follows the sun; give it a crontab or an interval"
+            self._refuse(source, place, "solar schedule", reason)
+        elif isinstance(value, Instance) and any(self._ev.inherits(value.cls, base) for base in BASES):
+            reason = f"the entry `{key}` uses a schedule class of its own; give it a crontab or an interval"
+            self._refuse(source, place, "custom schedule", reason)
+
+    def _task_name(self, source: Source, node: cst.CSTNode) -> str | None:
+        if isinstance(node, cst.Attribute) and node.attr.value == "name":
+            owner = self._ev.value(source, node.value)
+            if isinstance(owner, TaskRef):
+                return owner.name
+        match self._ev.value(source, node):
+            case Text(value=name) | TaskRef(name=name):
+                return name
+            case Sig(structure={"task": str(name)}):
+                return name
+        return None
+
+    def _account_for(self, *nodes: cst.CSTNode | None) -> None:
+        """What an entry says of its task and schedule needs no mention of its own."""
+        for node in nodes:
+            if node is not None:
+                self.nodes.add(node)
+                if isinstance(node, cst.Call):
+                    self.nodes.add(node.func)
+
+    # entries that are added to a schedule
+
+    def _added(self, source: Source, node: cst.CSTNode) -> None:
+        match node:
+            case cst.Assign(targets=[cst.AssignTarget(target=cst.Subscript() as target)], value=value):
+                if self._is_schedule(source, target.value):
+                    key_node = target.slice[0].slice
+                    key = self._ev.value(source, key_node.value) if isinstance(key_node, cst.Index) else None
+                    text = key.value if isinstance(key, Text) else source.text(target.slice[0])
+                    self._entry(source, target.slice[0], text, value, self._conditions(source, node))
+            case cst.Call(func=cst.Attribute(value=owner, attr=cst.Name(value="update"))) if node.args:
+                if self._is_schedule(source, owner):
+                    self._updated(source, node)
+            case cst.AugAssign(operator=cst.BitOrAssign(), target=target, value=value):
+                if self._is_schedule(source, target):
+                    self._whole(source, node, value)
+            case cst.Call(func=cst.Attribute(attr=cst.Name(value="add_periodic_task"))):
+                self._periodic(source, node)
+
+    def _updated(self, source: Source, node: cst.Call) -> None:
+        conditions = self._conditions(source, node)
+        for arg in node.args:
+            if arg.keyword is not None:
+                self._entry(source, arg.keyword, arg.keyword.value, arg.value, conditions)
+            else:
+                self._whole(source, node, arg.value)
+
+    def _periodic(self, source: Source, node: cst.Call) -> None:
+        positional, keywords = arguments(node)
+        schedule = positional[0].value if positional else keywords.get("schedule")
+        sig = positional[1].value if len(positional) > 1 else keywords.get("sig")
+        task = self._task_name(source, sig) if sig is not None else None
+        self._account_for(node, schedule)
+        named = keywords.get("name") or (positional[4].value if len(positional) > 4 else None)
+        name = self._ev.value(source, named) if named is not None else None
+        key = name.value if isinstance(name, Text) else (task or source.text(sig or node))
+        self._add(source, node, key, task, source, schedule, self._conditions(source, node))
+        self.spans.append((source.path, source.line(node), source.line(node)))
+
+    def _is_schedule(self, source: Source, node: cst.CSTNode) -> bool:
+        match node:
+            case cst.Attribute(attr=cst.Name(value=name)) | cst.Name(value=name) if BEAT.fullmatch(name):
+                return True
+            case cst.Subscript() if any(BEAT.fullmatch(key) for key in _keys(self._ev, source, node)):
+                return True
+            case cst.Name():
+                value = self._ev.value(source, node)
+                return isinstance(value, Table) and value.node in self._tables
+        return False
+
+    def _conditions(self, source: Source, node: cst.CSTNode) -> tuple[str, ...]:
+        return source.contexts[node].conditions
+
+    def _refuse(self, source: Source, node: cst.CSTNode, construct: str, reason: str) -> None:
+        self.refused.append(
+            Refusal(path=source.path, line=source.line(node), construct=construct, reason=reason)
+        )
+
+
+def _keys(ev: Evaluator, source: Source, node: cst.Subscript) -> Iterator[str]:
+    for element in node.slice:
+        if isinstance(element.slice, cst.Index):
+            key = ev.value(source, element.slice.value)
+            if isinstance(key, Text):
+                yield key.value
+
+
+def _named_schedules(source: Source, node: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+    """The expressions that `node` gives the name of a beat schedule."""
+    match node:
+        case cst.Assign():
+            for target in node.targets:
+                if BEAT.fullmatch(_last_name(target.target)):
+                    yield node.value
+        case cst.AnnAssign(target=target, value=cst.BaseExpression() as value):
+            if BEAT.fullmatch(_last_name(target)):
+                yield value
+        case cst.Call():
+            for arg in node.args:
+                if arg.keyword is not None and BEAT.fullmatch(arg.keyword.value):
+                    yield arg.value
+        case cst.Dict():
+            for element in node.elements:
+                key = element.key if isinstance(element, cst.DictElement) else None
+                if isinstance(key, cst.SimpleString) and BEAT.fullmatch(str(key.evaluated_value)):
+                    yield element.value
+
+
+def _last_name(node: cst.CSTNode) -> str:
+    match node:
+        case cst.Name(value=name) | cst.Attribute(attr=cst.Name(value=name)):
+            return name
+        case cst.Subscript(slice=[cst.SubscriptElement(slice=cst.Index(value=cst.SimpleString() as key))]):
+            return str(key.evaluated_value)
+    return ""
+
+
+def _is_empty_or_none(source: Source, node: cst.CSTNode) -> bool:
+    return source.text(node) in ("None", "{}", "dict()")
