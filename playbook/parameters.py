@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import redis
 from pydantic import BaseModel, ConfigDict, ValidationError
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -29,6 +29,10 @@ PATIENCE = 2.0
 
 URL_VARIABLES = {"redis_url": "PLAYBOOK_REDIS_URL", "database_url": "PLAYBOOK_DATABASE_URL"}
 """Environment variables that give a URL without leaving its password in a notebook."""
+
+
+OWN_POSTGRES = "postgres"
+"""The `database_url` that stands for a PostgreSQL server of the lab."""
 
 
 class Parameters(BaseModel):
@@ -51,8 +55,13 @@ P = TypeVar("P", bound=Parameters)
 
 
 def parse_parameters(model: type[P], given: Mapping[str, str]) -> P:
-    """Parameters from text (`-p name value`). Raises ParameterError; looks at no file and no server."""
-    return _validated(model, lambda: model.model_validate_strings(dict(given)))
+    """Parameters from text (`-p name value`), for a kernel in any folder: paths are made absolute.
+
+    A URL that is not given is taken from the environment (`URL_VARIABLES`).
+    Raises: ParameterError; looks at no file and no server.
+    """
+    parsed = _validated(model, lambda: model.model_validate_strings({**given, **_missing_urls(given)}))
+    return parsed.model_copy(update={"audio": str(Path(parsed.audio).absolute()) if parsed.audio else ""})
 
 
 def typed_parameters(model: type[P], given: Mapping[str, Any]) -> P:
@@ -69,9 +78,7 @@ def typed_parameters(model: type[P], given: Mapping[str, Any]) -> P:
                 f"{name} holds a password, and papermill writes parameters into the notebook: delete that "
                 f"notebook, and give the URL in the environment variable {variable} instead"
             )
-    from_environment = {name: os.environ.get(variable, "") for name, variable in URL_VARIABLES.items()}
-    empty = {name: url for name, url in from_environment.items() if given.get(name, "") == ""}
-    return _validated(model, lambda: model.model_validate({**given, **empty}, strict=True))
+    return _validated(model, lambda: model.model_validate({**given, **_missing_urls(given)}, strict=True))
 
 
 def check_reality(parameters: Parameters) -> None:
@@ -132,6 +139,11 @@ def _validated(model: type[P], build: Callable[[], P]) -> P:
     )
 
 
+def _missing_urls(given: Mapping[str, Any]) -> dict[str, str]:
+    empty = [name for name in URL_VARIABLES if given.get(name, "") == ""]
+    return {name: os.environ.get(URL_VARIABLES[name], "") for name in empty}
+
+
 def _holds_password(url: str) -> bool:
     parts = urlsplit(url)
     return parts.password is not None or "password=" in parts.query
@@ -176,19 +188,18 @@ def _reach_redis(url: str) -> None:
 
 
 def _reach_database(url: str) -> None:
+    if url == OWN_POSTGRES:
+        return
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise ValueError("not a database URL, such as postgresql+asyncpg://host/name") from None
-    if parsed.get_backend_name() == "sqlite":
-        folder = Path(parsed.database or ".").parent
-        if not folder.is_dir():
-            raise ValueError(f"there is no folder {folder}")
-    else:
-        asyncio.run(asyncio.wait_for(_connect(url), PATIENCE))
+        parsed = None
+    if parsed is None or parsed.get_backend_name() != "postgresql":
+        raise ValueError(f"neither {OWN_POSTGRES!r} nor a URL such as postgresql://host/name")
+    asyncio.run(asyncio.wait_for(_connect(parsed.set(drivername="postgresql+asyncpg")), PATIENCE))
 
 
-async def _connect(url: str) -> None:
+async def _connect(url: URL) -> None:
     engine = create_async_engine(url)
     try:
         async with engine.connect():

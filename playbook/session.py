@@ -4,7 +4,7 @@
     run_dir: str = ""       # a run's folder; empty: a temporary one, removed when the kernel ends
     config: str = ""        # a playbook.toml; empty: the nearest one from here upward
     redis_url: str = ""     # a Redis of yours; empty: the lab starts one
-    database_url: str = ""  # a database of yours; empty: SQLite
+    database_url: str = ""  # a PostgreSQL of yours, or "postgres" for one of the lab; empty: SQLite
     audio: str = ""         # an audio file; empty: the bundled sample
 
     # %%

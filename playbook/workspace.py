@@ -14,18 +14,16 @@ Invariants:
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from playbook.config import Application
 from playbook.errors import WorkspaceError
+from playbook.files import exclusive
 from playbook.git import Git
 from playbook.tree import JUNK_FOLDERS, JUNK_SUFFIXES, Tree, source_digest, source_files
 
@@ -50,7 +48,7 @@ class Workspace:
         self.run_dir = run_dir.resolve()
         self.application = application
         self.path = self.run_dir / "workspace"
-        self._lock: IO[str] | None = None
+        self._lock: int | None = None
 
     @property
     def exists(self) -> bool:
@@ -158,19 +156,19 @@ class Workspace:
         if self._lock is not None:
             yield
             return
-        self.run_dir.mkdir(parents=True, exist_ok=True)
-        with (self.run_dir / "workspace.lock").open("w") as lock:
-            _acquire(lock, self.run_dir)
-            self._lock = lock
-            try:
+        try:
+            with exclusive(self.run_dir / "workspace.lock", LOCK_PATIENCE) as self._lock:
                 self._recover()
                 yield
-            finally:
-                self._lock = None
+        except BlockingIOError:
+            problem = f"another process works on {self.path}; wait for it or use another run"
+            raise WorkspaceError(problem) from None
+        finally:
+            self._lock = None
 
     @property
     def _git(self) -> Git:
-        return Git(self.path, keep_open=self._lock.fileno() if self._lock else None)
+        return Git(self.path, keep_open=self._lock)
 
     @property
     def _note(self) -> Path:
@@ -184,7 +182,7 @@ class Workspace:
             target = stage / source.relative_to(base)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
-        git = Git(stage, keep_open=self._lock.fileno() if self._lock else None)
+        git = Git(stage, keep_open=self._lock)
         git("init", "--quiet", "--initial-branch=main")
         junk = [f"{name}/" for name in sorted(JUNK_FOLDERS)] + [f"*{suffix}" for suffix in JUNK_SUFFIXES]
         (stage / ".git" / "info").mkdir(exist_ok=True)
@@ -271,20 +269,6 @@ class Workspace:
         if commits:
             problem = f"has commits made by hand ({_some(commits)}); use another run, or roll back"
             raise WorkspaceError(f"{what}: {self.path} {problem}")
-
-
-def _acquire(lock: IO[str], run_dir: Path) -> None:
-    deadline = time.monotonic() + LOCK_PATIENCE
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise WorkspaceError(
-                    f"another process works on {run_dir}; wait for it or use another run"
-                ) from None
-            time.sleep(0.05)
 
 
 def _next_free(folder: Path, prefix: str) -> Path:
