@@ -12,8 +12,8 @@ from playbook.rewrite.cases import Case, cases, rule_classes
 PAGE = Path(__file__).parents[2] / "docs" / "rules.md"
 HEAD = """# The rewrite rules
 
-Each rule changes what it is certain about and leaves everything else as it was. What it leaves is reported with
-file, line and reason. A second application changes nothing. Every diff and every refusal below is a test.
+Each rule changes what it is certain about and leaves everything else as it was. What it leaves is reported
+with file, line and reason. A second application changes nothing. Every diff and refusal below is a test.
 
 (This page is made from the rules: `python -m playbook.rewrite.docs`.)
 """
