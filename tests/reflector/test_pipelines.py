@@ -24,7 +24,8 @@ from reflector.storage import AudioNotFoundError
 from reflector.worker.session_decorator import TranscriptNotFoundError
 from reflector.worker.status import is_task_active
 from tests.reflector.audio import write_tone
-from tests.reflector.conftest import WORLD_URL, Aws
+from tests.reflector.aws import Aws
+from tests.reflector.environment import WORLD_URL
 from tests.reflector.waiting import wait_for, wait_for_row
 from tests.reflector.world import World
 
