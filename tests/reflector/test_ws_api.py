@@ -30,6 +30,8 @@ class Server:
 
     def __init__(self) -> None:
         self._socket = socket.socket()
+        # The system would take megabytes for a client that does not read.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32_768)
         self._socket.bind(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5))
@@ -46,6 +48,13 @@ class Server:
         self._thread.join(DEADLINE)
         self._socket.close()
         assert not self._thread.is_alive()
+
+    def narrow(self) -> socket.socket:
+        """A connection on which little fits that the client has not read."""
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
+        connection.connect(self._socket.getsockname())
+        return connection
 
     def listen(self, path: str, **options: Any) -> connect:
         """A WebSocket client, to be entered."""
@@ -153,24 +162,29 @@ async def test_messages_published_twice_or_without_a_number(server: Server) -> N
 async def test_a_client_that_reads_nothing_holds_up_nobody(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ws_manager, "QUEUE_SIZE", 20)
+    overflows = []
+
+    class Queue(ws_manager.Subscription):
+        def put(self, item: ws_manager.Published | ws_manager.Resync) -> None:
+            overflows.append(self._queue.full())
+            super().put(item)
+
+    monkeypatch.setattr(ws_manager, "QUEUE_SIZE", 10)
+    monkeypatch.setattr(ws_manager, "Subscription", Queue)
     transcript_id = await new_transcript()
     path = f"/transcripts/{transcript_id}/events"
-    text = "x" * 200_000
-    count = 60
-    # Tiny buffers: the server soon cannot send to the lazy client any more.
-    async with (
-        server.listen(path, max_queue=1, max_size=None) as lazy,
-        server.listen(path, max_size=None) as eager,
-    ):
-        for _ in range(count):
+    text = "x" * 50_000
+    narrow = {"max_queue": 1, "compression": None, "sock": server.narrow()}
+    async with server.listen(path) as eager, server.listen(path, **narrow) as lazy:
+        for _ in range(40):
             async with get_session_context() as session:
                 transcript = await transcripts_controller.get_by_id(session, transcript_id)
                 assert transcript is not None
                 await transcripts_controller.append_event(session, transcript, "TRANSCRIPT", {"text": text})
             assert (await receive(eager))["data"]["text"] == text
+        assert any(overflows)
         # The lazy one wakes up, and still gets all.
-        for _ in range(count):
+        for _ in range(40):
             assert (await receive(lazy))["data"]["text"] == text
 
 
