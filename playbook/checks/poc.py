@@ -9,6 +9,7 @@ from typing import Any
 
 from playbook.checks.file_scenario import ProcessFile
 from playbook.checks.guide import Facts, Verdict, judge
+from playbook.checks.guide_poc import CLAIMS
 from playbook.contracts import Check, CheckContext, CheckResult
 from playbook.lab import Lab, wait_until
 from playbook.lab.audio import TWO_SPEAKERS
@@ -145,7 +146,7 @@ def comparison(context: CheckContext) -> Comparison:
 
 def verdicts(context: CheckContext) -> list[Verdict]:
     """The guide's claims, decided."""
-    return judge(observe(context))
+    return judge(CLAIMS, observe(context))
 
 
 def _twin(context: CheckContext) -> str:
