@@ -1,0 +1,40 @@
+"""Hide credentials in any text that may be shown: logs, errors, reports, notebooks.
+
+Needs nothing but the standard library, so that every other module can use it.
+"""
+
+from __future__ import annotations
+
+import re
+
+MASK = "***"
+
+# The first alternative is the user part of a well-formed URL: all up to the last `@` before the path.
+# The second one covers passwords that were pasted without percent-encoding and hold a slash. A port before a
+# path is not a password, or every address with an `@` in its path would be hidden.
+_USER_INFO = re.compile(
+    r"""(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)
+        (?: [^\s/'"<>]*@
+          | [^\s/'"<>@]*:(?!\d*(?:[/?\#]|$))[^\s'"<>]*@ )""",
+    re.VERBOSE,
+)
+_SECRET_PARAMETER = re.compile(
+    r"""(?P<name>[?&][\w.-]*(?:password|passwd|secret|token|api_?key|signature|credential)[\w.-]*=)[^&\s'"<>]+""",
+    re.IGNORECASE,
+)
+
+
+def mask_url(text: str) -> str:
+    """Replace the credentials of every URL in a text by `***`.
+
+    Hidden are the whole user part (`redis://:secret@host` becomes `redis://***@host`) and the values of query
+    parameters whose name tells that they are secret (`?password=`, `&api_key=`, `X-Amz-Signature=`, ...).
+
+    Parameters:
+        text: any text, with any number of URLs in it.
+
+    Returns:
+        The same text without credentials. Masking twice changes nothing more.
+    """
+    text = _USER_INFO.sub(rf"\g<scheme>{MASK}@", text)
+    return _SECRET_PARAMETER.sub(rf"\g<name>{MASK}", text)
