@@ -12,17 +12,16 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-import redis
 from pydantic import BaseModel, ConfigDict, ValidationError
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from playbook.errors import ParameterError
 from playbook.lab.masking import mask_url
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 PATIENCE = 2.0
 """Seconds that a server has to answer."""
@@ -181,13 +180,21 @@ class _Attempt:
             self.problem = None
 
 
+# The clients are imported by those who need them: a notebook without external servers starts the sooner.
+
+
 def _reach_redis(url: str) -> None:
+    import redis
+
     client = redis.Redis.from_url(url, socket_connect_timeout=PATIENCE, socket_timeout=PATIENCE, retry=None)
     with client:
         client.ping()
 
 
 def _reach_database(url: str) -> None:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     if url == OWN_POSTGRES:
         return
     try:
@@ -200,6 +207,8 @@ def _reach_database(url: str) -> None:
 
 
 async def _connect(url: URL) -> None:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
     engine = create_async_engine(url)
     try:
         async with engine.connect():
