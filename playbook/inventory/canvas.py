@@ -69,12 +69,14 @@ def shape(value: Value, text: str) -> tuple[Structure, tuple[cst.CSTNode, ...]]:
         case Each(value=inner, over=over):
             structure, sites = shape(inner, text)
             return {"each": structure, "over": over}, sites
+        case Unknown(text=own) if own:
+            return {"unknown": own}, ()
     return {"unknown": text}, ()
 
 
 def spread(value: Value, text: str) -> Sequence[Value]:
     """The values that `*value` gives."""
-    return value.values if isinstance(value, Items) else (Each(Unknown(f"`{text}` is not known"), text),)
+    return value.values if isinstance(value, Items) else (Unknown(f"`{text}` is not known", f"*{text}"),)
 
 
 def with_appended(ev: Evaluator, source: Source, name: cst.Name, items: Items) -> Value:
@@ -92,7 +94,7 @@ def with_appended(ev: Evaluator, source: Source, name: cst.Name, items: Items) -
 def _appended(ev: Evaluator, source: Source, call: cst.Call, context: Context, depth: int) -> Sequence[Value]:
     assert isinstance(call.func, cst.Attribute)
     if len(call.args) != 1:
-        return (Unknown("it is inserted"),)
+        return (Unknown("it is inserted", source.text(call)),)
     added = call.args[0].value
     value = ev.value(source, added)
     values = spread(value, source.text(added)) if call.func.attr.value == "extend" else (value,)
@@ -103,7 +105,7 @@ def _appended(ev: Evaluator, source: Source, call: cst.Call, context: Context, d
         loop = around[0].node
         over = f"{source.text(loop.target)} in {source.text(loop.iter)}"
         return [Each(value, over) for value in values]
-    return (Each(Unknown("it is added under a condition"), source.text(call)),)
+    return (Unknown("it is added under a condition", source.text(call)),)
 
 
 def _immutable(ev: Evaluator, source: Source, node: cst.Call) -> bool:

@@ -148,7 +148,7 @@ class Evaluator:
             case ClassRef():
                 return App() if self.inherits(function, "Celery") else Instance(function)
             case FunctionRef():
-                return self._returned(function)
+                return self.returned(function)
             case External(name="builtins.getattr"):
                 return self._getattr(source, node)
             case External(name="builtins.list" | "builtins.tuple" | "builtins.reversed") if node.args:
@@ -178,7 +178,7 @@ class Evaluator:
             return Unknown(f"the name in `{source.text(node)}` is computed at run time")
         return lookup.attribute_value(self, self.value(source, positional[0].value), name.value)
 
-    def _returned(self, function: FunctionRef) -> Value:
+    def returned(self, function: FunctionRef) -> Value:
         """What a function of the application returns, if all its returns agree."""
         if function.node.asynchronous is not None:
             return Unknown(f"`{function.node.name.value}` is a coroutine")

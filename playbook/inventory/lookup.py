@@ -86,7 +86,9 @@ def _one_of(ev: Evaluator, source: Source, name: str, assignments: list[BaseAssi
     related = [value for value in known if not isinstance(value, External) or is_celery(value.name)]
     if len(values) == 1:
         return values[0]
-    if len(related) == 1 and not isinstance(related[0], Sig):
+    if any(isinstance(value, Sig) for value in related):
+        return Sig({"unknown": name})
+    if len(related) == 1:
         return related[0]
     if values and not related:
         return known[0] if known else values[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import warnings
 from collections.abc import Iterator
 
 import libcst as cst
@@ -28,7 +30,7 @@ class Project:
             try:
                 self.sources[path] = parse(path, module, is_init(path), decode(self.files[path]))
             except cst.ParserSyntaxError as error:
-                self._fail(path, error.raw_line, _first_line(error.message))
+                self._fail(path, *_explain(error, decode(self.files[path])))
             except UnicodeDecodeError as error:
                 line = self.files[path].data.count(b"\n", 0, error.start) + 1
                 self._fail(path, line, f"the bytes are not {error.encoding}: {error.reason}")
@@ -59,6 +61,17 @@ class Project:
 
     def __iter__(self) -> Iterator[Source]:
         return iter([self.sources[path] for path in sorted(self.sources)])
+
+
+def _explain(error: cst.ParserSyntaxError, text: str) -> tuple[int, str]:
+    """Line and message of a syntax error: this Python's, which are clearer, if it rejects the file too."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except SyntaxError as clearer:
+        return clearer.lineno or 1, clearer.msg
+    return error.raw_line, _first_line(error.message)
 
 
 def _first_line(message: str) -> str:

@@ -59,8 +59,8 @@ PARTS = (
     ),
 )
 SERIALISERS = frozenset({"pickle", "application/x-python-serialize", "yaml", "application/x-yaml", "msgpack"})
-ROUTES = re.compile(r"(?:CELERY_)?(?:TASK_)?ROUTES", re.IGNORECASE)
-POOL = re.compile(r"(?:\s-P[ =]?|--pool[ =]|pool['\"]?\s*[=:]\s*['\"]?)(eventlet|gevent)\b", re.IGNORECASE)
+ROUTES = re.compile(r"(?:CELERY_(?:TASK_)?|TASK_)ROUTES", re.IGNORECASE)
+POOL = re.compile(r"(?:-P|pool)['\",\s=:]*(eventlet|gevent)\b", re.IGNORECASE)
 
 
 def of_task(options: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -14,16 +14,18 @@ from playbook.inventory.models import Call, Canvas, Refusal, Structure, Touchpoi
 from playbook.inventory.modules import absolute
 from playbook.inventory.registration import as_decorator
 from playbook.inventory.selection import Exports
-from playbook.inventory.source import Source, arguments, dotted
+from playbook.inventory.source import Source, arguments, dotted, named_values
 from playbook.inventory.values import (
     METHODS,
     START,
     App,
     External,
+    FunctionRef,
     Instance,
     Method,
     ModuleRef,
     Sig,
+    Table,
     TaskRef,
     Text,
     Unknown,
@@ -57,6 +59,7 @@ class Scan:
         for cls in self._source.classes:
             self._class(cls)
         for node in self._source.sites:
+            self._routers(node)
             match node:
                 case cst.Import() | cst.ImportFrom():
                     self._import(node)
@@ -92,6 +95,7 @@ class Scan:
                 reason = (
                     "a Task class has no counterpart; write its work as a function, its hooks as a middleware"
                 )
+                self._consume(arg.value)
                 self._touch(node, "task_class", f"class {node.name.value}", last=node.name)
                 self._refuse(node, "task class", reason)
             elif self._ev.inherits(value, "Celery"):
@@ -133,6 +137,8 @@ class Scan:
                 return bool(value.celery_name)
             case TaskRef() | App() | Sig():
                 return True
+            case FunctionRef():
+                return isinstance(self._ev.returned(value), TaskRef | App | Sig)
             case ModuleRef(name=name):
                 return name in self._exports
         return False
@@ -149,7 +155,8 @@ class Scan:
                 self.started.update(sig.sites[:1])
             case Sig() as sig:
                 self._add_call(node, _single(sig), "__call__")
-                self.started.update(sig.sites[:1])
+                if canvas.builds(self._ev, self._source, node) is None:
+                    self.started.update(sig.sites[:1])
             case TaskRef(name=task):
                 self._consume(node.func)
                 self._touch(
@@ -243,14 +250,14 @@ class Scan:
         if isinstance(owner, External):
             if owner.celery_name or not self._is_ours(owner.name):
                 return
-        elif not isinstance(owner, Unknown):
+        elif not isinstance(owner, Unknown) or self._is_task_table(node.func.value):
             return
         if method == "apply_async" and any(pool in text.lower() for pool in POOLS):
             return
         self._refuse(node, "dynamic call", self._because(owner, node.func.value))
 
     def _is_ours(self, name: str) -> bool:
-        """Whether the name leads into an unreadable module of the application, or to what a call of it gives."""
+        """Whether the name leads into an unreadable module of the application, or to what its calls give."""
         module, _ = self._ev.project.split(name)
         failed = {failure.path for failure in self._ev.project.failures}
         return bool(module) and (self._ev.project.names.by_name.get(module) in failed or "()" in name)
@@ -285,9 +292,22 @@ class Scan:
     # references
 
     def _subscript(self, node: cst.Subscript) -> None:
-        owner = self._ev.value(self._source, node.value)
-        if owner == App("tasks") and isinstance(self._ev.value(self._source, node), Unknown):
+        if self._is_task_table(node) and isinstance(self._ev.value(self._source, node), Unknown):
             self._refuse(node, "dynamic task name", self._because(None, node))
+
+    def _routers(self, node: cst.CSTNode) -> None:
+        """Routes that are computed: only a table of names and patterns can be converted."""
+        for name, expression in named_values(node):
+            if refusals.ROUTES.fullmatch(name):
+                value = self._ev.value(self._source, expression)
+                if not isinstance(value, Table) and self._source.text(expression) != "None":
+                    text = self._source.text(expression)
+                    self._touch(expression, "routing", text)
+                    reason = f"`{text}` routes by code; name the broker at the task instead"
+                    self._refuse(expression, "custom router", reason)
+
+    def _is_task_table(self, node: cst.CSTNode) -> bool:
+        return isinstance(node, cst.Subscript) and self._ev.value(self._source, node.value) == App("tasks")
 
     def _reference(self, node: cst.CSTNode) -> None:
         """A name or attribute chain; of a longer chain the part that belongs to Celery counts."""

@@ -13,7 +13,7 @@ import libcst as cst
 
 from playbook.inventory.evaluate import Evaluator
 from playbook.inventory.models import Refusal, Schedule
-from playbook.inventory.source import Source, arguments
+from playbook.inventory.source import Source, arguments, named_values
 from playbook.inventory.values import (
     External,
     Instance,
@@ -44,7 +44,7 @@ class Schedules:
         """Look through all parsed modules: first the schedules as such, then what is added to them later."""
         for source in self._ev.project:
             for node in source.sites:
-                for value in _named_schedules(source, node):
+                for value in _named_schedules(node):
                     self._whole(source, node, value)
         for source in self._ev.project:
             for node in source.sites:
@@ -217,34 +217,9 @@ def _keys(ev: Evaluator, source: Source, node: cst.Subscript) -> Iterator[str]:
                 yield key.value
 
 
-def _named_schedules(source: Source, node: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+def _named_schedules(node: cst.CSTNode) -> Iterator[cst.BaseExpression]:
     """The expressions that `node` gives the name of a beat schedule."""
-    match node:
-        case cst.Assign():
-            for target in node.targets:
-                if BEAT.fullmatch(_last_name(target.target)):
-                    yield node.value
-        case cst.AnnAssign(target=target, value=cst.BaseExpression() as value):
-            if BEAT.fullmatch(_last_name(target)):
-                yield value
-        case cst.Call():
-            for arg in node.args:
-                if arg.keyword is not None and BEAT.fullmatch(arg.keyword.value):
-                    yield arg.value
-        case cst.Dict():
-            for element in node.elements:
-                key = element.key if isinstance(element, cst.DictElement) else None
-                if isinstance(key, cst.SimpleString) and BEAT.fullmatch(str(key.evaluated_value)):
-                    yield element.value
-
-
-def _last_name(node: cst.CSTNode) -> str:
-    match node:
-        case cst.Name(value=name) | cst.Attribute(attr=cst.Name(value=name)):
-            return name
-        case cst.Subscript(slice=[cst.SubscriptElement(slice=cst.Index(value=cst.SimpleString() as key))]):
-            return str(key.evaluated_value)
-    return ""
+    return (value for name, value in named_values(node) if BEAT.fullmatch(name))
 
 
 def _is_empty_or_none(source: Source, node: cst.CSTNode) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -307,6 +308,7 @@ class _Collector(cst.CSTVisitor):
                 if self._here.owner is not None and self._in_class_body and kind == "value":
                     self._source.attributes.setdefault((self._here.owner, target.value), []).append(value)
             case cst.Attribute(value=cst.Name(value="self" | "cls")) if self._here.owner is not None:
+                self._skip.add(target)
                 if kind == "value":
                     self._source.attributes.setdefault((self._here.owner, target.attr.value), []).append(
                         value
@@ -384,7 +386,9 @@ def arguments(call: cst.Call) -> tuple[list[cst.Arg], dict[str, cst.BaseExpressi
 def literal_value(text: str) -> object:
     """The JSON value of a literal's source; the source itself if it is no literal of JSON types."""
     try:
-        value = ast.literal_eval(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
     return _jsonable(value, text)
@@ -411,3 +415,31 @@ def dotted(node: cst.CSTNode) -> Iterator[str]:
         case cst.Attribute(value=value, attr=attr):
             yield from dotted(value)
             yield attr.value
+
+
+def named_values(node: cst.CSTNode) -> Iterator[tuple[str, cst.BaseExpression]]:
+    """Yield what an assignment, a call's keywords or a dict's keys give a name: name and expression."""
+    match node:
+        case cst.Assign():
+            for target in node.targets:
+                yield _last_name(target.target), node.value
+        case cst.AnnAssign(target=target, value=cst.BaseExpression() as value):
+            yield _last_name(target), value
+        case cst.Call():
+            for arg in node.args:
+                if arg.keyword is not None:
+                    yield arg.keyword.value, arg.value
+        case cst.Dict():
+            for element in node.elements:
+                key = element.key if isinstance(element, cst.DictElement) else None
+                if isinstance(key, cst.SimpleString):
+                    yield str(key.evaluated_value), element.value
+
+
+def _last_name(node: cst.CSTNode) -> str:
+    match node:
+        case cst.Name(value=name) | cst.Attribute(attr=cst.Name(value=name)):
+            return name
+        case cst.Subscript(slice=[cst.SubscriptElement(slice=cst.Index(value=cst.SimpleString() as key))]):
+            return str(key.evaluated_value)
+    return ""

@@ -27,9 +27,13 @@ def is_celery(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Something that only running the application can tell; `reason` completes "because ..."."""
+    """Something that only running the application can tell; `reason` completes "because ...".
+
+    `text` is its source, where that is not the expression it was found in.
+    """
 
     reason: str
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
