@@ -101,9 +101,9 @@ def test_an_empty_file_names_the_missing_section(base: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot read .*nix.toml: No such file"):
+    with pytest.raises(ConfigError, match=r"cannot read .*nix\.toml: No such file"):
         load_application(tmp_path / "nix.toml")
-    with pytest.raises(ConfigError, match=r"no playbook.toml in .* or above it"):
+    with pytest.raises(ConfigError, match=r"no playbook\.toml in .* or above it"):
         load_application(start=tmp_path)
 
 
