@@ -96,7 +96,7 @@ def test_branches_of_a_canvas_are_parallel(structure: Data, expected: set[tuple[
 
 
 def test_an_order_by_chance_can_be_declared() -> None:
-    """Both controls let the title end before the upload starts; nothing but the speed of the machine says so."""
+    """Both controls let the title end before the upload starts; only the machine's speed says so."""
 
     def early_title(data: Data) -> Data:
         for event in data["trace"]:
