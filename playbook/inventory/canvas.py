@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import libcst as cst
-
 from playbook.inventory import fold
 from playbook.inventory.models import Structure
-from playbook.inventory.source import Context, Source, arguments
+from playbook.inventory.source import Binding, Block, Source, arguments, start
 from playbook.inventory.values import (
     SIGN,
     SPREAD,
@@ -34,7 +33,7 @@ SPREAD_CLASSES = {"xmap": "map", "xstarmap": "starmap", "chunks": "chunks"}
 SAME = frozenset({"set", "clone", "on_error", "s", "si"})
 
 
-def from_call(ev: Evaluator, source: Source, node: cst.Call, function: Value) -> Value | None:
+def from_call(ev: Evaluator, source: Source, node: ast.Call, function: Value) -> Value | None:
     """The signature or canvas that the call builds; None if it builds none."""
     match function:
         case Method(owner=TaskRef(name=name), name=method) if method in SIGN:
@@ -46,7 +45,7 @@ def from_call(ev: Evaluator, source: Source, node: cst.Call, function: Value) ->
         case Method(owner=Sig(structure={"chunks": task}, sites=sites), name="group"):
             return Sig({"group": [{"each": {"starmap": task}, "over": "chunks"}]}, (node, *sites))
         case Sig(structure={"chord": {"header": header, "body": None}}, sites=sites) if node.args:
-            body, inner = shape(ev.value(source, node.args[0].value), source.text(node.args[0].value))
+            body, inner = shape(ev.value(source, node.args[0]), source.text(node.args[0]))
             return Sig({"chord": {"header": header, "body": body}}, (node, *sites, *inner))
         case App(path="signature" | "subtask"):
             return _by_name(ev, source, node)
@@ -61,7 +60,7 @@ def from_call(ev: Evaluator, source: Source, node: cst.Call, function: Value) ->
     return None
 
 
-def shape(value: Value, text: str) -> tuple[Structure, tuple[cst.CSTNode, ...]]:
+def shape(value: Value, text: str) -> tuple[Structure, tuple[ast.AST, ...]]:
     """The structure of a value used as a member of a canvas, and the expressions that built it."""
     match value:
         case Sig(structure=structure, sites=sites):
@@ -79,50 +78,47 @@ def spread(value: Value, text: str) -> Sequence[Value]:
     return value.values if isinstance(value, Items) else (Unknown(f"`{text}` is not known", f"*{text}"),)
 
 
-def with_appended(ev: Evaluator, source: Source, name: cst.Name, items: Items) -> Value:
+def with_appended(ev: Evaluator, source: Source, name: str, binding: Binding, items: Items) -> Value:
     """A list with what the same function appends to it later; appended in a branch counts as unknown."""
-    home = source.bindings[name].context
     values = list(items.values)
-    for call in source.mutations.get(name.value, ()):
+    for call in source.mutations.get(name, ()):
         context = source.contexts[call]
-        if context.function is not home.function or source.positions[call] < source.positions[name]:
-            continue
-        values.extend(_appended(ev, source, call, context, len(home.blocks)))
+        if context.function is binding.context.function and start(call) > start(binding.node):
+            values.extend(_appended(ev, source, call, context.blocks[len(binding.context.blocks) :]))
     return Items(tuple(values))
 
 
-def _appended(ev: Evaluator, source: Source, call: cst.Call, context: Context, depth: int) -> Sequence[Value]:
-    assert isinstance(call.func, cst.Attribute)
+def _appended(ev: Evaluator, source: Source, call: ast.Call, around: Sequence[Block]) -> Sequence[Value]:
+    assert isinstance(call.func, ast.Attribute)
     if len(call.args) != 1:
         return (Unknown("it is inserted", source.text(call)),)
-    added = call.args[0].value
+    added = call.args[0]
     value = ev.value(source, added)
-    values = spread(value, source.text(added)) if call.func.attr.value == "extend" else (value,)
-    around = context.blocks[depth:]
+    values = spread(value, source.text(added)) if call.func.attr == "extend" else (value,)
     if not around:
         return values
-    if len(around) == 1 and isinstance(around[0].node, cst.For):
-        loop = around[0].node
+    loop = around[0].node
+    if len(around) == 1 and isinstance(loop, ast.For | ast.AsyncFor):
         over = f"{source.text(loop.target)} in {source.text(loop.iter)}"
         return [Each(value, over) for value in values]
     return (Unknown("it is added under a condition", source.text(call)),)
 
 
-def _immutable(ev: Evaluator, source: Source, node: cst.Call) -> bool:
+def _immutable(ev: Evaluator, source: Source, node: ast.Call) -> bool:
     given = arguments(node)[1].get("immutable")
     return given is not None and source.text(given) == "True"
 
 
-def _changed(ev: Evaluator, source: Source, node: cst.Call, sig: Sig) -> Sig:
+def _changed(ev: Evaluator, source: Source, node: ast.Call, sig: Sig) -> Sig:
     structure = sig.structure
     if "task" in structure and "immutable" in arguments(node)[1]:
         structure = {**structure, "immutable": _immutable(ev, source, node)}
     return Sig(structure, (node, *sig.sites) if sig.is_canvas else sig.sites)
 
 
-def _by_name(ev: Evaluator, source: Source, node: cst.Call) -> Value:
+def _by_name(ev: Evaluator, source: Source, node: ast.Call) -> Value:
     positional, keywords = arguments(node)
-    first = positional[0].value if positional else keywords.get("varies") or keywords.get("task")
+    first = positional[0] if positional else keywords.get("varies") or keywords.get("task")
     name = ev.value(source, first) if first is not None else Unknown("no task is given")
     match name:
         case Text(value=text):
@@ -134,25 +130,26 @@ def _by_name(ev: Evaluator, source: Source, node: cst.Call) -> Value:
     return Sig({"unknown": source.text(node)})
 
 
-def _combined(ev: Evaluator, source: Source, node: cst.Call, kind: str) -> Sig:
+def _combined(ev: Evaluator, source: Source, node: ast.Call, kind: str) -> Sig:
     positional, _ = arguments(node)
     if kind == "chord":
         return _chord(ev, source, node)
-    members, sites = _members(ev, source, [(arg.value, arg.star == "*") for arg in positional])
-    one = len(positional) == 1 and positional[0].star == "" and not _is_list(ev, source, positional[0].value)
+    members, sites = _members(ev, source, positional)
+    one = len(positional) == 1 and not isinstance(positional[0], ast.Starred)
+    one = one and not _is_list(ev, source, positional[0])
     if kind == "group":
         return Sig(fold.group(members), (node, *sites))
     return Sig(fold.single_chain(members[0]) if one else fold.chain(members), (node, *sites))
 
 
-def _chord(ev: Evaluator, source: Source, node: cst.Call) -> Sig:
+def _chord(ev: Evaluator, source: Source, node: ast.Call) -> Sig:
     positional, keywords = arguments(node)
-    header_node = positional[0].value if positional else keywords.get("header")
-    body_node = positional[1].value if len(positional) > 1 else keywords.get("body")
-    sites: list[cst.CSTNode] = [node]
+    header_node = positional[0] if positional else keywords.get("header")
+    body_node = positional[1] if len(positional) > 1 else keywords.get("body")
+    sites: list[ast.AST] = [node]
     header: Structure | list[Structure] = []
     if header_node is not None:
-        members, inner = _members(ev, source, [(header_node, False)])
+        members, inner = _members(ev, source, [header_node])
         header = members if _is_list(ev, source, header_node) or not members else members[0]
         sites += inner
     body: Structure | None = None
@@ -162,38 +159,35 @@ def _chord(ev: Evaluator, source: Source, node: cst.Call) -> Sig:
     return Sig(fold.chord(header, body), tuple(sites))
 
 
-def _is_list(ev: Evaluator, source: Source, node: cst.BaseExpression) -> bool:
+def _is_list(ev: Evaluator, source: Source, node: ast.expr) -> bool:
     return isinstance(ev.value(source, node), Items)
 
 
 def _members(
-    ev: Evaluator, source: Source, nodes: list[tuple[cst.BaseExpression, bool]]
-) -> tuple[list[Structure], list[cst.CSTNode]]:
+    ev: Evaluator, source: Source, nodes: Sequence[ast.expr]
+) -> tuple[list[Structure], list[ast.AST]]:
     """The members that the arguments give: a single list (or starred list) gives its elements."""
-    values: list[tuple[Value, str]] = []
-    for node, starred in nodes:
-        value, text = ev.value(source, node), source.text(node)
-        if starred or (len(nodes) == 1 and isinstance(value, Items)):
-            values += [(element, text) for element in spread(value, text)]
-        else:
-            values.append((value, text))
     members: list[Structure] = []
-    sites: list[cst.CSTNode] = []
-    for value, text in values:
-        member, inner = shape(value, text)
-        members.append(member)
-        sites.extend(inner)
+    sites: list[ast.AST] = []
+    for node in nodes:
+        expression = node.value if isinstance(node, ast.Starred) else node
+        value, text = ev.value(source, expression), source.text(expression)
+        several = isinstance(node, ast.Starred) or (len(nodes) == 1 and isinstance(value, Items))
+        for element in spread(value, text) if several else (value,):
+            member, inner = shape(element, text)
+            members.append(member)
+            sites.extend(inner)
     return members, sites
 
 
-def _spread_class(ev: Evaluator, source: Source, node: cst.Call, kind: str) -> Sig:
+def _spread_class(ev: Evaluator, source: Source, node: ast.Call, kind: str) -> Sig:
     if not node.args:
         return Sig({"unknown": source.text(node)})
-    first = node.args[0].value
+    first = node.args[0]
     return Sig({kind: shape(ev.value(source, first), source.text(first))[0]}, (node,))
 
 
-def builds(ev: Evaluator, source: Source, node: cst.CSTNode) -> Sig | None:
+def builds(ev: Evaluator, source: Source, node: ast.AST) -> Sig | None:
     """The canvas that this very expression builds (not only reads from a variable or a function)."""
     value = ev.value(source, node)
     return value if isinstance(value, Sig) and node in value.sites and value.is_canvas else None

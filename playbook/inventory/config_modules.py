@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
-
-import libcst as cst
 
 from playbook.inventory.evaluate import Evaluator
 from playbook.inventory.models import Touchpoint
-from playbook.inventory.source import Source
+from playbook.inventory.source import Source, arguments
 from playbook.inventory.texts import shorten
 from playbook.inventory.values import App, Text
 
@@ -23,22 +22,22 @@ def settings(ev: Evaluator) -> Iterator[Touchpoint]:
 
 def _assignments(source: Source) -> Iterator[Touchpoint]:
     for node in source.sites:
-        if isinstance(node, cst.Assign | cst.AnnAssign) and source.contexts[node].function is None:
-            target = node.targets[0].target if isinstance(node, cst.Assign) else node.target
+        if isinstance(node, ast.Assign | ast.AnnAssign) and source.contexts[node].function is None:
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             detail = shorten(source.text(target))
             yield Touchpoint(path=source.path, line=source.line(node), kind="config", detail=detail)
 
 
 def _configured_from(ev: Evaluator, source: Source) -> Iterator[str]:
     for node in source.sites:
-        if not isinstance(node, cst.Call) or not node.args or _has_namespace(node):
+        if not isinstance(node, ast.Call) or not node.args or _has_namespace(node):
             continue
         if ev.value(source, node.func) == App("config_from_object"):
-            value = ev.value(source, node.args[0].value)
+            value = ev.value(source, node.args[0])
             if isinstance(value, Text):
                 yield value.value
 
 
-def _has_namespace(node: cst.Call) -> bool:
+def _has_namespace(node: ast.Call) -> bool:
     """With `namespace="CELERY"` the module holds other settings as well, and the prefix tells them apart."""
-    return any(arg.keyword is not None and arg.keyword.value == "namespace" for arg in node.args)
+    return "namespace" in arguments(node)[1]

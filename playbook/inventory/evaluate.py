@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Hashable, Iterator
-
-import libcst as cst
 
 from playbook.inventory import canvas, lookup, registration
 from playbook.inventory.fold import pipe
 from playbook.inventory.models import Structure, Task
+from playbook.inventory.modules import absolute
 from playbook.inventory.project import Project
-from playbook.inventory.source import Source, arguments
+from playbook.inventory.source import Binding, Function, Source, arguments, literal_value
 from playbook.inventory.values import (
     App,
     ClassRef,
@@ -36,7 +36,7 @@ class Evaluator:
         self.project = project
         self.registered: dict[tuple[str, int, str], Task] = {}
         self._known: dict[Hashable, Value] = {}
-        self._tasks: dict[cst.CSTNode, Task | None] = {}
+        self._tasks: dict[ast.AST, Task | None] = {}
         self._busy: set[Hashable] = set()
 
     def once(self, key: Hashable, compute: Callable[[], Value]) -> Value:
@@ -52,42 +52,41 @@ class Evaluator:
             self._busy.discard(key)
         return self._known[key]
 
-    def value(self, source: Source, node: cst.CSTNode) -> Value:
+    def value(self, source: Source, node: ast.AST) -> Value:
         """What the expression `node` in `source` stands for."""
         return self.once(node, lambda: self._value(source, node))
 
-    def _value(self, source: Source, node: cst.CSTNode) -> Value:
+    def _value(self, source: Source, node: ast.AST) -> Value:
         match node:
-            case cst.Name():
+            case ast.Name():
                 return lookup.name_value(self, source, node)
-            case cst.Attribute():
-                return lookup.attribute_value(self, self.value(source, node.value), node.attr.value)
-            case cst.Call():
+            case ast.Attribute():
+                return lookup.attribute_value(self, self.value(source, node.value), node.attr)
+            case ast.Call():
                 return self._call(source, node)
-            case cst.BinaryOperation(operator=cst.BitOr()):
+            case ast.BinOp(op=ast.BitOr()):
                 return self._pipe(source, node, node.left, node.right)
-            case cst.BinaryOperation(operator=cst.Add()):
+            case ast.BinOp(op=ast.Add()):
                 return self._concatenate(source, node)
-            case cst.SimpleString() | cst.ConcatenatedString():
-                text = node.evaluated_value
-                return Text(text) if isinstance(text, str) else Unknown("it is no text")
-            case cst.List() | cst.Tuple() | cst.Set():
-                return self._items(source, node.elements)
-            case cst.ListComp() | cst.GeneratorExp() | cst.SetComp():
+            case ast.Constant(value=str(text)):
+                return Text(text)
+            case ast.List() | ast.Tuple() | ast.Set():
+                return self._items(source, node.elts)
+            case ast.ListComp() | ast.GeneratorExp() | ast.SetComp():
                 return self._comprehension(source, node)
-            case cst.Dict():
+            case ast.Dict():
                 return Table(source, node)
-            case cst.Subscript():
+            case ast.Subscript():
                 return self._subscript(source, node)
-            case cst.NamedExpr() | cst.Await():
-                return self.value(source, node.value if isinstance(node, cst.NamedExpr) else node.expression)
-            case cst.AugAssign():
+            case ast.NamedExpr() | ast.Await():
+                return self.value(source, node.value)
+            case ast.AugAssign():
                 return self._augmented(source, node)
         return Unknown(f"`{source.text(node)}` is computed at run time")
 
     # functions, tasks, classes
 
-    def task(self, source: Source, node: cst.FunctionDef) -> Task | None:
+    def task(self, source: Source, node: Function) -> Task | None:
         """The task that a decorated function is, None if it is none."""
         if node not in self._tasks:
             self._tasks[node] = None
@@ -101,14 +100,14 @@ class Evaluator:
         self.registered[task.path, task.line, task.name] = task
         return TaskRef(task.name)
 
-    def function(self, source: Source, node: cst.FunctionDef) -> Value:
+    def function(self, source: Source, node: Function) -> Value:
         """A function of the application: a task or a plain one."""
         task = self.task(source, node)
         return TaskRef(task.name) if task is not None else FunctionRef(source, node)
 
     def bases(self, cls: ClassRef) -> list[Value]:
         """The base classes of a class."""
-        return [self.value(cls.source, arg.value) for arg in cls.node.bases if not arg.star]
+        return [self.value(cls.source, base) for base in cls.node.bases]
 
     def inherits(self, value: Value, celery_name: str) -> bool:
         """Whether the class derives from Celery's class of this name, directly or not."""
@@ -122,19 +121,27 @@ class Evaluator:
         """The name under which a class-based task is registered."""
         return registration.class_task(self, cls).name
 
-    def bound(self, source: Source, node: cst.Name) -> Value:
-        """What the assignment to the name `node` gives it."""
-        binding = source.bindings.get(node)
-        if binding is None or binding.kind == "other":
-            return Unknown(f"`{node.value}` is set in a way that cannot be followed")
+    def bound(self, source: Source, name: str, binding: Binding) -> Value:
+        """What one binding of a name gives it."""
+        node = binding.node
+        if binding.kind == "import":
+            return lookup.dotted_value(self, absolute(source.module, source.is_package, binding.target))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return self.function(source, node)
+        if isinstance(node, ast.ClassDef):
+            return ClassRef(source, node)
+        if binding.kind == "parameter":
+            return lookup.parameter(self, source, name, binding)
+        if binding.value is None or binding.kind == "other":
+            return Unknown(f"`{name}` is set in a way that cannot be followed")
         if binding.kind == "item":
-            return Unknown(f"`{node.value}` runs over `{source.text(binding.value)}`")
+            return Unknown(f"`{name}` runs over `{source.text(binding.value)}`")
         value = self.value(source, binding.value)
-        return canvas.with_appended(self, source, node, value) if isinstance(value, Items) else value
+        return canvas.with_appended(self, source, name, binding, value) if isinstance(value, Items) else value
 
     # calls
 
-    def _call(self, source: Source, node: cst.Call) -> Value:
+    def _call(self, source: Source, node: ast.Call) -> Value:
         function = self.value(source, node.func)
         built = canvas.from_call(self, source, node, function)
         if built is not None:
@@ -152,9 +159,9 @@ class Evaluator:
             case External(name="builtins.getattr"):
                 return self._getattr(source, node)
             case External(name="builtins.list" | "builtins.tuple" | "builtins.reversed") if node.args:
-                return self.value(source, node.args[0].value)
+                return self.value(source, node.args[0])
             case External(name="importlib.import_module") if node.args:
-                target = self.value(source, node.args[0].value)
+                target = self.value(source, node.args[0])
                 if isinstance(target, Text):
                     return lookup.dotted_value(self, target.value)
             case External() if function.celery_name == "Celery":
@@ -165,23 +172,23 @@ class Evaluator:
                 return External(f"{function.name}()")
         return Unknown(f"`{source.text(node.func)}` returns what only running it can tell")
 
-    def _by_name(self, source: Source, node: cst.Call) -> Value:
-        name = self.value(source, node.args[0].value) if node.args else Unknown("no name is given")
+    def _by_name(self, source: Source, node: ast.Call) -> Value:
+        name = self.value(source, node.args[0]) if node.args else Unknown("no name is given")
         return TaskRef(name.value) if isinstance(name, Text) else Unknown("the task's name is computed")
 
-    def _getattr(self, source: Source, node: cst.Call) -> Value:
+    def _getattr(self, source: Source, node: ast.Call) -> Value:
         positional, _ = arguments(node)
         if len(positional) < 2:
             return Unknown("getattr without a name")
-        name = self.value(source, positional[1].value)
+        name = self.value(source, positional[1])
         if not isinstance(name, Text):
             return Unknown(f"the name in `{source.text(node)}` is computed at run time")
-        return lookup.attribute_value(self, self.value(source, positional[0].value), name.value)
+        return lookup.attribute_value(self, self.value(source, positional[0]), name.value)
 
     def returned(self, function: FunctionRef) -> Value:
         """What a function of the application returns, if all its returns agree."""
-        if function.node.asynchronous is not None:
-            return Unknown(f"`{function.node.name.value}` is a coroutine")
+        if isinstance(function.node, ast.AsyncFunctionDef):
+            return Unknown(f"`{function.node.name}` is a coroutine")
         values: list[Value] = []
         for node in function.source.returns.get(function.node, []):
             value = self.value(function.source, node)
@@ -189,26 +196,24 @@ class Evaluator:
                 values.append(value)
         if len(values) == 1 and not isinstance(values[0], External):
             return values[0]
-        return Unknown(f"`{function.node.name.value}()` returns what only running it can tell")
+        return Unknown(f"`{function.node.name}()` returns what only running it can tell")
 
     # collections
 
-    def _items(self, source: Source, elements: object) -> Value:
+    def _items(self, source: Source, elements: list[ast.expr]) -> Value:
         values: list[Value] = []
-        assert isinstance(elements, tuple | list)
         for element in elements:
-            value = self.value(source, element.value)
-            if isinstance(element, cst.StarredElement):
-                values.extend(canvas.spread(value, source.text(element.value)))
+            if isinstance(element, ast.Starred):
+                values.extend(canvas.spread(self.value(source, element.value), source.text(element.value)))
             else:
-                values.append(value)
+                values.append(self.value(source, element))
         return Items(tuple(values))
 
-    def _comprehension(self, source: Source, node: cst.ListComp | cst.GeneratorExp | cst.SetComp) -> Value:
-        over = source.text(node.for_in).removeprefix("for ")
-        return Items((Each(self.value(source, node.elt), over),))
+    def _comprehension(self, source: Source, node: ast.ListComp | ast.GeneratorExp | ast.SetComp) -> Value:
+        over = " ".join(ast.unparse(generator).strip() for generator in node.generators)
+        return Items((Each(self.value(source, node.elt), over.removeprefix("for ")),))
 
-    def _concatenate(self, source: Source, node: cst.BinaryOperation) -> Value:
+    def _concatenate(self, source: Source, node: ast.BinOp) -> Value:
         left, right = self.value(source, node.left), self.value(source, node.right)
         if isinstance(left, Text) and isinstance(right, Text):
             return Text(left.value + right.value)
@@ -216,12 +221,8 @@ class Evaluator:
             return Items(left.values + right.values)
         return Unknown(f"`{source.text(node)}` is computed at run time")
 
-    def _subscript(self, source: Source, node: cst.Subscript) -> Value:
-        owner = self.value(source, node.value)
-        key: Value = Unknown("the key is no literal")
-        text = ", ".join(source.text(element.slice) for element in node.slice)
-        if len(node.slice) == 1 and isinstance(node.slice[0].slice, cst.Index):
-            key = self.value(source, node.slice[0].slice.value)
+    def _subscript(self, source: Source, node: ast.Subscript) -> Value:
+        owner, key = self.value(source, node.value), self.value(source, node.slice)
         match owner:
             case App(path="tasks") if isinstance(key, Text):
                 return TaskRef(key.value)
@@ -231,10 +232,10 @@ class Evaluator:
                 for row in self.rows(owner):
                     if row.key == key.value:
                         return self.value(owner.source, row.value)
-            case Items(values=values) if text.lstrip("-").isdigit() and abs(int(text)) < len(values):
-                chosen = values[int(text)]
-                if not any(isinstance(value, Each) for value in values):
-                    return chosen
+            case Items(values=values) if not any(isinstance(value, Each) for value in values):
+                index = literal_value(source.text(node.slice))
+                if isinstance(index, int) and -len(values) <= index < len(values):
+                    return values[index]
             case External():
                 return External(owner.name + "[]")
         return Unknown(f"`{source.text(node)}` is chosen at run time")
@@ -242,41 +243,35 @@ class Evaluator:
     def rows(self, table: Table) -> Iterator[Row]:
         """The rows of a dict display or of `dict(...)`; a `**` part has the key None."""
         source, node = table.source, table.node
-        if isinstance(node, cst.Call):
-            for arg in node.args:
-                key = arg.keyword.value if arg.keyword is not None else None
-                yield Row(key, arg.keyword or arg.value, arg.value)
+        if isinstance(node, ast.Call):
+            for keyword in node.keywords:
+                yield Row(keyword.arg, keyword if keyword.arg else keyword.value, keyword.value)
             return
-        for element in node.elements:
-            if isinstance(element, cst.DictElement):
-                found = self.value(source, element.key)
-                text = found.value if isinstance(found, Text) else source.text(element.key)
-                yield Row(text, element.key, element.value)
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is None:
+                yield Row(None, value, value)
             else:
-                yield Row(None, element.value, element.value)
+                found = self.value(source, key)
+                yield Row(found.value if isinstance(found, Text) else source.text(key), key, value)
 
     # pipes
 
-    def _pipe(self, source: Source, node: cst.CSTNode, left: cst.CSTNode, right: cst.CSTNode) -> Value:
+    def _pipe(self, source: Source, node: ast.AST, left: ast.AST, right: ast.AST) -> Value:
         first, second = self.value(source, left), self.value(source, right)
         if not isinstance(first, Sig) and not isinstance(second, Sig):
             return Unknown(f"`{source.text(node)}` combines what only running it can tell")
         shapes: list[Structure] = []
-        sites: list[cst.CSTNode] = [node]
+        sites: list[ast.AST] = [node]
         for value, operand in ((first, left), (second, right)):
             shape, inner = canvas.shape(value, source.text(operand))
             shapes.append(shape)
             sites.extend(inner)
         return Sig(pipe(*shapes), tuple(sites))
 
-    def _augmented(self, source: Source, node: cst.AugAssign) -> Value:
-        if isinstance(node.operator, cst.BitOrAssign):
+    def _augmented(self, source: Source, node: ast.AugAssign) -> Value:
+        if isinstance(node.op, ast.BitOr):
             return self._pipe(source, node, node.target, node.value)
         before, added = self.value(source, node.target), self.value(source, node.value)
-        if (
-            isinstance(node.operator, cst.AddAssign)
-            and isinstance(before, Items)
-            and isinstance(added, Items)
-        ):
+        if isinstance(node.op, ast.Add) and isinstance(before, Items) and isinstance(added, Items):
             return Items(before.values + added.values)
         return Unknown(f"`{source.text(node.target)}` is changed at run time")

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 from typing import TYPE_CHECKING
 
-import libcst as cst
-from libcst.metadata import (
-    Assignment,
-    BaseAssignment,
-    BuiltinAssignment,
-    ComprehensionScope,
-    ImportAssignment,
-    Scope,
-)
-
 from playbook.inventory.modules import absolute
-from playbook.inventory.source import Context, Source
+from playbook.inventory.source import Binding, Context, Source, start, stop
 from playbook.inventory.values import (
     METHODS,
     App,
@@ -26,6 +18,7 @@ from playbook.inventory.values import (
     ModuleRef,
     Sig,
     TaskRef,
+    Text,
     Unknown,
     Value,
     is_celery,
@@ -37,25 +30,22 @@ if TYPE_CHECKING:
 APP_NAMES = frozenset({"celery", "celery_app", "celery_session_app"})
 
 
-def name_value(ev: Evaluator, source: Source, node: cst.Name) -> Value:
+def name_value(ev: Evaluator, source: Source, node: ast.Name) -> Value:
     """What a name stands for where `node` reads it."""
-    scope = source.scopes.get(node) or source.global_scope
-    found = list(scope[node.value]) if scope is not None else []
+    found = source.scopes.get(node, source.scope).find(node.id)
     if not found:
-        return _from_star_imports(ev, source, node.value)
-    reaching = _reaching(source, node, found)
-    return _one_of(ev, source, node.value, reaching)
+        return _from_star_imports(ev, source, node.id)
+    return _one_of(ev, source, node.id, _reaching(source, node, found))
 
 
 def global_value(ev: Evaluator, source: Source, name: str) -> Value:
     """What the module-level name stands for once the module is imported."""
-    scope = source.global_scope
-    found = [a for a in scope[name] if not isinstance(a, BuiltinAssignment)] if scope is not None else []
+    found = source.scope.names.get(name)
     if not found:
         return _from_star_imports(ev, source, name)
-    ordered = sorted(found, key=lambda assignment: _place(source, assignment))
-    last_plain = max((index for index, a in enumerate(ordered) if not _context(source, a).blocks), default=0)
-    return _one_of(ev, source, name, ordered[last_plain:])
+    ordered = sorted(found, key=_place)
+    plain = [index for index, binding in enumerate(ordered) if not binding.context.blocks]
+    return _one_of(ev, source, name, ordered[plain[-1] if plain else 0 :])
 
 
 def _remembered_global(ev: Evaluator, source: Source, name: str) -> Value:
@@ -72,14 +62,16 @@ def _from_star_imports(ev: Evaluator, source: Source, name: str) -> Value:
                 return value
         elif is_celery(target):
             return External(f"{target}.{name}")
+    if hasattr(builtins, name):
+        return External(f"builtins.{name}")
     return Unknown(f"`{name}` is not defined in this file")
 
 
-def _one_of(ev: Evaluator, source: Source, name: str, assignments: list[BaseAssignment]) -> Value:
-    """The value that all assignments agree on; what is unknown or None gives way to what is known."""
+def _one_of(ev: Evaluator, source: Source, name: str, bindings: list[Binding]) -> Value:
+    """The value that all bindings agree on; what is unknown or None gives way to what is known."""
     values: list[Value] = []
-    for assignment in assignments:
-        value = _assigned(ev, source, name, assignment)
+    for binding in bindings:
+        value = ev.bound(source, name, binding)
         if value not in values:
             values.append(value)
     known = [value for value in values if not isinstance(value, Unknown)]
@@ -93,29 +85,6 @@ def _one_of(ev: Evaluator, source: Source, name: str, assignments: list[BaseAssi
     if values and not related:
         return known[0] if known else values[0]
     return Unknown(f"`{name}` is assigned in several places")
-
-
-def _assigned(ev: Evaluator, source: Source, name: str, assignment: BaseAssignment) -> Value:
-    match assignment:
-        case BuiltinAssignment():
-            return External(f"builtins.{name}")
-        case ImportAssignment():
-            return _imported(ev, source, name, assignment)
-        case Assignment(node=cst.FunctionDef() as node):
-            return ev.function(source, node)
-        case Assignment(node=cst.ClassDef() as node):
-            return ClassRef(source, node)
-        case Assignment(node=cst.Param() as node):
-            return _parameter(ev, source, node)
-        case Assignment(node=cst.Name() as node):
-            return ev.bound(source, node)
-    return Unknown(f"`{name}` is set in a way that cannot be followed")
-
-
-def _imported(ev: Evaluator, source: Source, name: str, assignment: ImportAssignment) -> Value:
-    for found in sorted(assignment.get_qualified_names_for(name), key=lambda found: found.name):
-        return dotted_value(ev, absolute(source.module, source.is_package, found.name))
-    return Unknown(f"the import of `{name}` cannot be followed")
 
 
 def dotted_value(ev: Evaluator, name: str) -> Value:
@@ -148,6 +117,8 @@ def attribute_value(ev: Evaluator, value: Value, name: str) -> Value:
             return App(f"{path}.{name}".lstrip("."))
         case TaskRef() | Sig() if name in METHODS or isinstance(value, Sig):
             return Method(value, name)
+        case TaskRef(name=registered) if name == "name":
+            return Text(registered)
         case TaskRef():
             return External(f"celery.Task.{name}")
         case ClassRef() | Instance():
@@ -177,7 +148,7 @@ def _class_attribute(ev: Evaluator, value: ClassRef | Instance, name: str) -> Va
         known = [found for found in values if not isinstance(found, Unknown | External)]
         return known[0] if known and all(found == known[0] for found in known) else values[0]
     for method in cls.source.functions:
-        if cls.source.contexts[method].owner is cls.node and method.name.value == name:
+        if cls.source.contexts[method].owner is cls.node and method.name == name:
             return ev.function(cls.source, method)
     for base in ev.bases(cls):
         if isinstance(base, ClassRef) and base != cls:
@@ -189,12 +160,11 @@ def _class_attribute(ev: Evaluator, value: ClassRef | Instance, name: str) -> Va
     return Unknown(f"`{name}` is an attribute that is set elsewhere")
 
 
-def _parameter(ev: Evaluator, source: Source, node: cst.Param) -> Value:
+def parameter(ev: Evaluator, source: Source, name: str, binding: Binding) -> Value:
     """A parameter: `self` of a bound task or a method, an application by name or annotation, else unknown."""
-    function = source.contexts[node].function
-    name = node.name.value
-    if isinstance(function, cst.FunctionDef):
-        first = next(iter((*function.params.posonly_params, *function.params.params)), None)
+    function, node = binding.context.function, binding.node
+    if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+        first = next(iter((*function.args.posonlyargs, *function.args.args)), None)
         if first is node:
             task = ev.task(source, function)
             if task is not None and task.bind:
@@ -202,62 +172,43 @@ def _parameter(ev: Evaluator, source: Source, node: cst.Param) -> Value:
             owner = source.contexts[function].owner
             if owner is not None and name in ("self", "cls") and task is None:
                 return Instance(ClassRef(source, owner))
-    if node.annotation is not None:
-        annotated = ev.value(source, node.annotation.annotation)
+    if isinstance(node, ast.arg) and node.annotation is not None:
+        annotated = ev.value(source, node.annotation)
         if isinstance(annotated, External) and annotated.celery_name == "Celery":
             return App()
-    if name in APP_NAMES:
-        return App()
-    return Unknown(f"`{name}` is a parameter")
+    return App() if name in APP_NAMES else Unknown(f"`{name}` is a parameter")
 
 
-# which assignments reach a use
+# which bindings reach a use
 
 
-def _place(source: Source, assignment: BaseAssignment) -> tuple[int, int]:
-    node = assignment.node if isinstance(assignment, Assignment) else None
-    return source.positions.get(node, (0, 0)) if node is not None else (0, 0)
+def _place(binding: Binding) -> tuple[int, int]:
+    return start(binding.node)
 
 
-def _context(source: Source, assignment: BaseAssignment) -> Context:
-    node = assignment.node if isinstance(assignment, Assignment) else None
-    if node is None:
-        return Context()
-    binding = source.bindings.get(node)
-    return binding.context if binding is not None else source.contexts.get(node, Context())
-
-
-def _own_scope(scope: Scope | None) -> Scope | None:
-    while isinstance(scope, ComprehensionScope):
-        scope = scope.parent
-    return scope
-
-
-def _reaching(source: Source, node: cst.Name, found: list[BaseAssignment]) -> list[BaseAssignment]:
-    """Those assignments that can be the latest one where `node` reads the name."""
-    ordered = sorted(found, key=lambda assignment: _place(source, assignment))
-    scope = _own_scope(source.scopes.get(node))
-    if len(ordered) < 2 or any(_own_scope(getattr(a, "scope", None)) is not scope for a in ordered):
+def _reaching(source: Source, node: ast.Name, found: list[Binding]) -> list[Binding]:
+    """Those bindings that can be the latest one where `node` reads the name."""
+    ordered = sorted(found, key=_place)
+    home = source.scopes[node].home if node in source.scopes else None
+    if len(ordered) < 2 or any(binding.scope.home is not home for binding in ordered):
         return ordered
-    use = source.positions[node]
+    use = start(node)
     use_blocks = source.contexts.get(node, Context()).blocks
-    before = [a for a in ordered if _place(source, a) < use and not _rebinds(source, a, use)]
-    reaching: list[BaseAssignment] = []
-    for assignment in reversed(before):
-        reaching.insert(0, assignment)
-        blocks = _context(source, assignment).blocks
+    before = [binding for binding in ordered if _place(binding) < use and not _rebinds(binding, use)]
+    reaching: list[Binding] = []
+    for binding in reversed(before):
+        reaching.insert(0, binding)
+        blocks = binding.context.blocks
         if blocks == use_blocks[: len(blocks)]:
             break
     loops = {block.node for block in use_blocks if block.kind == "loop"}
-    later = [a for a in ordered if a not in before]
-    reaching += [a for a in later if loops & {block.node for block in _context(source, a).blocks}]
+    later = [binding for binding in ordered if binding not in before]
+    reaching += [binding for binding in later if loops & {block.node for block in binding.context.blocks}]
     return reaching or ordered
 
 
-def _rebinds(source: Source, assignment: BaseAssignment, use: tuple[int, int]) -> bool:
+def _rebinds(binding: Binding, use: tuple[int, int]) -> bool:
     """Whether the use stands in the very statement that gives the name its new value: `x = x | y`."""
-    node = assignment.node if isinstance(assignment, Assignment) else None
-    binding = source.bindings.get(node) if node is not None else None
-    if binding is None or binding.kind not in ("value", "augmented"):
+    if binding.kind not in ("value", "augmented") or binding.value is None:
         return False
-    return source.positions[binding.value] <= use < source.ends[binding.value]
+    return start(binding.value) <= use < stop(binding.value)

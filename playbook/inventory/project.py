@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ast
-import warnings
+import sys
 from collections.abc import Iterator
 
-import libcst as cst
-
+from playbook.inventory.collector import parse
 from playbook.inventory.files import File, decode
 from playbook.inventory.models import Refusal
 from playbook.inventory.modules import ModuleNames, is_init
-from playbook.inventory.source import Source, parse
+from playbook.inventory.source import Source
 
 
 class Project:
@@ -29,16 +27,19 @@ class Project:
             module = self.names.by_path[path]
             try:
                 self.sources[path] = parse(path, module, is_init(path), decode(self.files[path]))
-            except cst.ParserSyntaxError as error:
-                self._fail(path, *_explain(error, decode(self.files[path])))
             except UnicodeDecodeError as error:
                 line = self.files[path].data.count(b"\n", 0, error.start) + 1
                 self._fail(path, line, f"the bytes are not {error.encoding}: {error.reason}")
-            except (SyntaxError, ValueError, RecursionError) as error:
-                self._fail(path, 1, _first_line(str(error)) or type(error).__name__)
+            except SyntaxError as error:
+                self._fail(path, error.lineno or 1, error.msg)
+            except (ValueError, RecursionError) as error:
+                self._fail(path, 1, str(error))
 
     def _fail(self, path: str, line: int, message: str) -> None:
-        reason = f"the file cannot be parsed ({message}); correct it, or convert it by hand"
+        python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+        reason = (
+            f"{python} cannot parse the file: {message}; correct it, or run this with the Python it is for"
+        )
         self.failures.append(
             Refusal(path=path, line=max(line, 1), construct="unparsable file", reason=reason)
         )
@@ -61,18 +62,3 @@ class Project:
 
     def __iter__(self) -> Iterator[Source]:
         return iter([self.sources[path] for path in sorted(self.sources)])
-
-
-def _explain(error: cst.ParserSyntaxError, text: str) -> tuple[int, str]:
-    """Line and message of a syntax error: this Python's, which are clearer, if it rejects the file too."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    except SyntaxError as clearer:
-        return clearer.lineno or 1, clearer.msg
-    return error.raw_line, _first_line(error.message)
-
-
-def _first_line(message: str) -> str:
-    return message.strip().splitlines()[0] if message.strip() else ""

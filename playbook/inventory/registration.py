@@ -6,12 +6,11 @@ otherwise.
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING, Any
 
-import libcst as cst
-
 from playbook.inventory.models import Task
-from playbook.inventory.source import Source, arguments, dotted, literal_value
+from playbook.inventory.source import Function, Source, arguments, dotted, literal_value
 from playbook.inventory.values import (
     App,
     ClassRef,
@@ -31,10 +30,10 @@ if TYPE_CHECKING:
 LEGACY = ("celery.task.", "celery.decorators.")
 
 
-def decorated(ev: Evaluator, source: Source, node: cst.FunctionDef) -> Task | None:
+def decorated(ev: Evaluator, source: Source, node: Function) -> Task | None:
     """The task that the decorators make of a function, None if they make none."""
-    for decorator in node.decorators:
-        found = as_decorator(ev.value(source, decorator.decorator))
+    for decorator in node.decorator_list:
+        found = as_decorator(ev.value(source, decorator))
         if found is not None:
             return _task(ev, source, node, dict(found.options))
     return None
@@ -57,10 +56,10 @@ def as_decorator(value: Value) -> Decorator | None:
     return None
 
 
-def from_call(ev: Evaluator, source: Source, node: cst.Call, function: Value) -> Value | None:
+def from_call(ev: Evaluator, source: Source, node: ast.Call, function: Value) -> Value | None:
     """What a call of a task decorator, of `register_task` or of `partial` on one gives; None for others."""
     positional, _ = arguments(node)
-    first = ev.value(source, positional[0].value) if positional else None
+    first = ev.value(source, positional[0]) if positional else None
     if isinstance(function, App) and function.path == "register_task":
         return _registered_class(ev, first)
     if isinstance(function, External) and function.name == "functools.partial" and first is not None:
@@ -74,53 +73,45 @@ def from_call(ev: Evaluator, source: Source, node: cst.Call, function: Value) ->
         return Decorator(tuple(given.items()))
     if isinstance(first, FunctionRef):
         return ev.register(_task(ev, first.source, first.node, given))
-    return _foreign(ev, source, node, positional[0].value, given)
+    return _foreign(ev, source, node, positional[0], given)
 
 
-def options(ev: Evaluator, source: Source, node: cst.Call) -> dict[str, Any]:
+def options(ev: Evaluator, source: Source, node: ast.Call) -> dict[str, Any]:
     """The keyword arguments of a call: literals as JSON, `name` resolved, the rest as source text."""
     found: dict[str, Any] = {}
-    for arg in node.args:
-        if arg.star == "**":
-            found["**"] = source.text(arg.value)
-        elif arg.keyword is not None:
-            text = source.text(arg.value)
-            value = ev.value(source, arg.value) if arg.keyword.value == "name" else None
-            found[arg.keyword.value] = value.value if isinstance(value, Text) else literal_value(text)
-            if arg.keyword.value == "name" and not isinstance(value, Text):
-                found["name"] = f"<{text}>"
+    for keyword in node.keywords:
+        text = source.text(keyword.value)
+        if keyword.arg is None:
+            found["**"] = text
+        elif keyword.arg == "name":
+            name = ev.value(source, keyword.value)
+            found["name"] = name.value if isinstance(name, Text) else f"<{text}>"
+        else:
+            found[keyword.arg] = literal_value(text)
     return found
 
 
-def _task(ev: Evaluator, source: Source, node: cst.FunctionDef, given: dict[str, Any]) -> Task:
-    context = source.contexts[node]
-    function = node.name.value
-    qualname = function
-    if context.qualname:
-        inner = context.owner is not None and context.qualname.split(".")[-1] == context.owner.name.value
-        qualname = f"{context.qualname}.{function}" if inner else f"{context.qualname}.<locals>.{function}"
+def _task(ev: Evaluator, source: Source, node: Function, given: dict[str, Any]) -> Task:
     return Task(
         path=source.path,
         line=source.line(node),
-        name=str(given.get("name") or f"{source.module}.{function}"),
+        name=str(given.get("name") or f"{source.module}.{node.name}"),
         module=source.module,
-        function=qualname,
-        decorators=tuple(_decorator_name(source, decorator) for decorator in node.decorators),
+        function=source.contexts[node].qualify(node.name),
+        decorators=tuple(_decorator_name(source, decorator) for decorator in node.decorator_list),
         options=given,
-        is_async=node.asynchronous is not None,
+        is_async=isinstance(node, ast.AsyncFunctionDef),
         bind=given.get("bind") is True,
     )
 
 
-def _decorator_name(source: Source, decorator: cst.Decorator) -> str:
-    expression = decorator.decorator
-    while isinstance(expression, cst.Call):
-        expression = expression.func
+def _decorator_name(source: Source, decorator: ast.expr) -> str:
+    expression = decorator.func if isinstance(decorator, ast.Call) else decorator
     return ".".join(dotted(expression)) or source.text(expression)
 
 
 def _foreign(
-    ev: Evaluator, source: Source, node: cst.Call, function: cst.BaseExpression, given: dict[str, Any]
+    ev: Evaluator, source: Source, node: ast.Call, function: ast.expr, given: dict[str, Any]
 ) -> Value:
     """A task made of a lambda or of a function from outside the application: it stands where it is made."""
     text = source.text(function)
@@ -154,17 +145,15 @@ def class_task(ev: Evaluator, cls: ClassRef) -> Task:
             given[attribute] = literal_value(source.text(values[-1]))
     named = source.attributes.get((node, "name"), [])
     name = ev.value(source, named[-1]) if named else None
-    run = next(
-        (f for f in source.functions if source.contexts[f].owner is node and f.name.value == "run"), None
-    )
-    fallback = f"<{source.text(named[-1])}>" if named else f"{source.module}.{node.name.value}"
+    run = next((f for f in source.functions if source.contexts[f].owner is node and f.name == "run"), None)
+    fallback = f"<{source.text(named[-1])}>" if named else f"{source.module}.{node.name}"
     return Task(
         path=source.path,
         line=source.line(node),
         name=name.value if isinstance(name, Text) else fallback,
         module=source.module,
-        function=node.name.value,
+        function=node.name,
         options=given,
-        is_async=run is not None and run.asynchronous is not None,
+        is_async=isinstance(run, ast.AsyncFunctionDef),
         bind=True,
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
-
-import libcst as cst
 
 from playbook.inventory import canvas, refusals, texts
 from playbook.inventory.evaluate import Evaluator
@@ -14,7 +13,7 @@ from playbook.inventory.models import Call, Canvas, Refusal, Structure, Touchpoi
 from playbook.inventory.modules import absolute
 from playbook.inventory.registration import as_decorator
 from playbook.inventory.selection import Exports
-from playbook.inventory.source import Source, arguments, dotted, named_values
+from playbook.inventory.source import Function, Source, arguments, named_values, start, stop
 from playbook.inventory.values import (
     METHODS,
     START,
@@ -42,13 +41,13 @@ class Scan:
     `spans` are the lines (first, last) that they stand on; `reported` the nodes accounted for already.
     """
 
-    def __init__(self, ev: Evaluator, source: Source, exports: Exports, reported: set[cst.CSTNode]) -> None:
+    def __init__(self, ev: Evaluator, source: Source, exports: Exports, reported: set[ast.AST]) -> None:
         self._ev, self._source, self._exports = ev, source, exports
         self.calls: list[Call] = []
         self.touchpoints: list[Touchpoint] = []
         self.refused: list[Refusal] = []
-        self.built: list[tuple[cst.CSTNode, Sig]] = []
-        self.started: set[cst.CSTNode] = set()
+        self.built: list[tuple[ast.AST, Sig]] = []
+        self.started: set[ast.AST] = set()
         self.spans: list[tuple[int, int]] = []
         self._consumed = set(reported)
 
@@ -61,66 +60,56 @@ class Scan:
         for node in self._source.sites:
             self._routers(node)
             match node:
-                case cst.Import() | cst.ImportFrom():
+                case ast.Import() | ast.ImportFrom():
                     self._import(node)
-                case cst.Call():
+                case ast.Call():
                     self._call(node)
-                case cst.BinaryOperation() | cst.AugAssign():
+                case ast.BinOp() | ast.AugAssign():
                     self._canvas(node)
-                case cst.Subscript():
+                case ast.Subscript():
                     self._subscript(node)
-                case cst.Name() | cst.Attribute() if node not in self._consumed:
+                case ast.Name() | ast.Attribute() if node not in self._consumed:
                     self._reference(node)
-                case cst.SimpleString() if node not in self._consumed:
+                case ast.Constant() if node not in self._consumed:
                     self._string(node)
 
     # definitions
 
-    def _function(self, node: cst.FunctionDef) -> None:
+    def _function(self, node: Function) -> None:
         task = self._ev.task(self._source, node)
         if task is None:
             return
-        self._cover(node.decorators[0], node.name)
-        for decorator in node.decorators:
-            expression = decorator.decorator
-            if as_decorator(self._ev.value(self._source, expression)) is not None:
-                self._consume(expression)
+        self._cover(node.decorator_list[0], node)
+        for decorator in node.decorator_list:
+            if as_decorator(self._ev.value(self._source, decorator)) is not None:
+                self._consume(decorator)
         for construct, reason in refusals.of_task(task.options):
             self._refuse(node, construct, reason)
 
-    def _class(self, node: cst.ClassDef) -> None:
-        for arg in node.bases:
-            value = self._ev.value(self._source, arg.value)
+    def _class(self, node: ast.ClassDef) -> None:
+        for base in node.bases:
+            value = self._ev.value(self._source, base)
             if self._ev.inherits(value, "Task") or value == App("Task"):
                 reason = (
                     "a Task class has no counterpart; write its work as a function, its hooks as a middleware"
                 )
-                self._consume(arg.value)
-                self._touch(node, "task_class", f"class {node.name.value}", last=node.name)
+                self._consume(base)
+                self._touch(node, "task_class", f"class {node.name}")
                 self._refuse(node, "task class", reason)
             elif self._ev.inherits(value, "Celery"):
-                self._touch(node, "app", f"class {node.name.value}", last=node.name)
+                self._touch(node, "app", f"class {node.name}")
                 reason = (
                     "a Celery class of the application can override anything; set up the broker in its place"
                 )
                 self._refuse(node, "application class", reason)
 
-    def _import(self, node: cst.Import | cst.ImportFrom) -> None:
-        if isinstance(node.names, cst.ImportStar) or isinstance(node, cst.ImportFrom):
-            module = (
-                "".join("." for _ in node.relative) + ".".join(dotted(node.module))
-                if node.module
-                else "." * len(node.relative)
-            )
-            module = absolute(self._source.module, self._source.is_package, module)
-            names = (
-                []
-                if isinstance(node.names, cst.ImportStar)
-                else [".".join(dotted(a.name)) for a in node.names]
-            )
-            targets = [f"{module}.{name}" for name in names] or [f"{module}.*"]
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+        if isinstance(node, ast.ImportFrom):
+            relative = "." * node.level + (node.module or "")
+            module = absolute(self._source.module, self._source.is_package, relative)
+            targets = [f"{module}.{alias.name}" for alias in node.names]
         else:
-            targets = [".".join(dotted(alias.name)) for alias in node.names]
+            targets = [alias.name for alias in node.names]
         if not any(self._is_celery_import(target) for target in targets):
             return
         self._touch(node, "import", self._source.text(node))
@@ -145,7 +134,7 @@ class Scan:
 
     # calls
 
-    def _call(self, node: cst.Call) -> None:
+    def _call(self, node: ast.Call) -> None:
         function = self._ev.value(self._source, node.func)
         match function:
             case Method(owner=TaskRef(name=task), name=method):
@@ -176,7 +165,7 @@ class Scan:
         self._unknown_call(node, function)
         self._canvas(node)
 
-    def _add_call(self, node: cst.Call, task: str | None, method: str) -> None:
+    def _add_call(self, node: ast.Call, task: str | None, method: str) -> None:
         self._consume(node.func)
         self._cover(node.func, node.func)
         context = self._source.contexts[node]
@@ -195,9 +184,9 @@ class Scan:
             for construct, reason in refusals.of_call(keywords):
                 self._refuse(node, construct, reason)
 
-    def _by_name(self, node: cst.Call, method: str) -> None:
+    def _by_name(self, node: ast.Call, method: str) -> None:
         positional, keywords = arguments(node)
-        first = positional[0].value if positional else keywords.get("name") or keywords.get("task")
+        first = positional[0] if positional else keywords.get("name") or keywords.get("task")
         name = self._ev.value(self._source, first) if first is not None else Unknown("no name is given")
         if isinstance(name, Text | TaskRef):
             self._add_call(node, name.value if isinstance(name, Text) else name.name, method)
@@ -206,9 +195,9 @@ class Scan:
             self._touch(node, "celery_api", self._source.text(node.func))
             self._refuse(node, "dynamic task name", self._because(name, node))
 
-    def _registered(self, node: cst.Call) -> None:
+    def _registered(self, node: ast.Call) -> None:
         positional, _ = arguments(node)
-        value = self._ev.value(self._source, positional[0].value) if positional else None
+        value = self._ev.value(self._source, positional[0]) if positional else None
         if isinstance(value, Unknown) or value is None:
             self._refuse(node, "dynamic registration", self._because(value, node))
         elif isinstance(value, Instance):
@@ -224,7 +213,7 @@ class Scan:
                 )
             )
 
-    def _decorator_call(self, node: cst.Call, function: Value) -> None:
+    def _decorator_call(self, node: ast.Call, function: Value) -> None:
         """`app.task(function)` and decorators that are made and kept under a name."""
         made = as_decorator(function)
         if made is None or node.func in self._consumed:
@@ -240,13 +229,13 @@ class Scan:
                             Refusal(path=task.path, line=task.line, construct=construct, reason=reason)
                         )
 
-    def _unknown_call(self, node: cst.Call, function: Value) -> None:
+    def _unknown_call(self, node: ast.Call, function: Value) -> None:
         """`x.delay()` on something that cannot be followed: perhaps a task, so it is not passed over."""
-        if not isinstance(node.func, cst.Attribute) or node.func.attr.value not in ("delay", "apply_async"):
+        if not isinstance(node.func, ast.Attribute) or node.func.attr not in ("delay", "apply_async"):
             return
         owner = self._ev.value(self._source, node.func.value)
         text = self._source.text(node.func.value)
-        method = node.func.attr.value
+        method = node.func.attr
         if isinstance(owner, External):
             if owner.celery_name or not self._is_ours(owner.name):
                 return
@@ -262,21 +251,21 @@ class Scan:
         failed = {failure.path for failure in self._ev.project.failures}
         return bool(module) and (self._ev.project.names.by_name.get(module) in failed or "()" in name)
 
-    def _because(self, value: Value | None, node: cst.CSTNode) -> str:
+    def _because(self, value: Value | None, node: ast.AST) -> str:
         reason = value.reason if isinstance(value, Unknown) else "it cannot be followed"
         return f"`{self._source.text(node)}` cannot be resolved to a task: {reason}; convert it by hand"
 
     # canvases
 
-    def _canvas(self, node: cst.CSTNode) -> None:
+    def _canvas(self, node: ast.AST) -> None:
         sig = canvas.builds(self._ev, self._source, node)
         if sig is not None and sig.sites[0] is node:
             self.built.append((node, sig))
             self._cover(node, node)
-            if isinstance(node, cst.Call):
+            if isinstance(node, ast.Call):
                 self._consume(node.func)
 
-    def canvases(self, consumed: set[cst.CSTNode]) -> Iterator[Canvas]:
+    def canvases(self, consumed: set[ast.AST]) -> Iterator[Canvas]:
         """The outermost canvases: those that no other canvas takes in, and those that are started as well."""
         for node, sig in self.built:
             if node in consumed and node not in self.started:
@@ -291,11 +280,11 @@ class Scan:
 
     # references
 
-    def _subscript(self, node: cst.Subscript) -> None:
+    def _subscript(self, node: ast.Subscript) -> None:
         if self._is_task_table(node) and isinstance(self._ev.value(self._source, node), Unknown):
             self._refuse(node, "dynamic task name", self._because(None, node))
 
-    def _routers(self, node: cst.CSTNode) -> None:
+    def _routers(self, node: ast.AST) -> None:
         """Routes that are computed: only a table of names and patterns can be converted."""
         for name, expression in named_values(node):
             if refusals.ROUTES.fullmatch(name):
@@ -306,14 +295,14 @@ class Scan:
                     reason = f"`{text}` routes by code; name the broker at the task instead"
                     self._refuse(expression, "custom router", reason)
 
-    def _is_task_table(self, node: cst.CSTNode) -> bool:
-        return isinstance(node, cst.Subscript) and self._ev.value(self._source, node.value) == App("tasks")
+    def _is_task_table(self, node: ast.AST) -> bool:
+        return isinstance(node, ast.Subscript) and self._ev.value(self._source, node.value) == App("tasks")
 
-    def _reference(self, node: cst.CSTNode) -> None:
+    def _reference(self, node: ast.AST) -> None:
         """A name or attribute chain; of a longer chain the part that belongs to Celery counts."""
-        part: cst.CSTNode = node
+        part: ast.AST = node
         value = self._ev.value(self._source, part)
-        while isinstance(value, Unknown) and isinstance(part, cst.Attribute):
+        while isinstance(part, ast.Attribute) and isinstance(value, Unknown | Text):
             part = part.value
             value = self._ev.value(self._source, part)
         kind = kind_of(value)
@@ -330,8 +319,8 @@ class Scan:
             case External(name=name):
                 self._refuse_part(node, name)
 
-    def _string(self, node: cst.SimpleString) -> None:
-        text = str(node.evaluated_value)
+    def _string(self, node: ast.Constant) -> None:
+        text = str(node.value)
         if text in ("pickle", "application/x-python-serialize") and b"celery" in self._data().lower():
             self._touch(node, "config", self._source.text(node))
             self._refuse(node, "serialiser", "only JSON is kept; make the arguments JSON values")
@@ -346,30 +335,29 @@ class Scan:
 
     # entries
 
-    def _touch(self, node: cst.CSTNode, kind: str, detail: str, last: cst.CSTNode | None = None) -> None:
-        self._cover(node, last or node)
-        self.touchpoints.append(
-            Touchpoint(
-                path=self._source.path, line=self._source.line(node), kind=kind, detail=texts.shorten(detail)
-            )
-        )
+    def _touch(self, node: ast.AST, kind: str, detail: str) -> None:
+        self._cover(node, node)
+        line, text = self._source.line(node), texts.shorten(detail)
+        self.touchpoints.append(Touchpoint(path=self._source.path, line=line, kind=kind, detail=text))
 
-    def _refuse(self, node: cst.CSTNode, construct: str, reason: str) -> None:
+    def _refuse(self, node: ast.AST, construct: str, reason: str) -> None:
         self.refused.append(
             Refusal(path=self._source.path, line=self._source.line(node), construct=construct, reason=reason)
         )
 
-    def _refuse_part(self, node: cst.CSTNode, name: str) -> None:
+    def _refuse_part(self, node: ast.AST, name: str) -> None:
         found = refusals.of_name(name)
         if found is not None:
             self._refuse(node, found[0], found[1])
 
-    def _cover(self, first: cst.CSTNode, last: cst.CSTNode) -> None:
-        self.spans.append((self._source.positions[first][0], self._source.ends[last][0]))
+    def _cover(self, first: ast.AST, last: ast.AST) -> None:
+        """Note the lines from one node to another; of a definition only its head counts."""
+        head = isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        self.spans.append((start(first)[0], start(last)[0] if head else stop(last)[0]))
 
-    def _consume(self, node: cst.CSTNode) -> None:
+    def _consume(self, node: ast.AST) -> None:
         self._consumed.add(node)
-        if isinstance(node, cst.Call):
+        if isinstance(node, ast.Call):
             self._consume(node.func)
 
 

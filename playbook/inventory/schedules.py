@@ -6,14 +6,13 @@ the old and prefixed upper-case names), so that it is found wherever an applicat
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 
-import libcst as cst
-
 from playbook.inventory.evaluate import Evaluator
 from playbook.inventory.models import Refusal, Schedule
-from playbook.inventory.source import Source, arguments, named_values
+from playbook.inventory.source import Source, arguments, named_values, stop
 from playbook.inventory.values import (
     External,
     Instance,
@@ -36,8 +35,8 @@ class Schedules:
         self.entries: list[Schedule] = []
         self.refused: list[Refusal] = []
         self.spans: list[tuple[str, int, int]] = []
-        self.nodes: set[cst.CSTNode] = set()
-        self._tables: set[cst.CSTNode] = set()
+        self.nodes: set[ast.AST] = set()
+        self._tables: set[ast.AST] = set()
         self._seen: set[tuple[str, int, str]] = set()
 
     def collect(self) -> None:
@@ -50,12 +49,12 @@ class Schedules:
             for node in source.sites:
                 self._added(source, node)
 
-    def _whole(self, source: Source, site: cst.CSTNode, node: cst.CSTNode) -> None:
+    def _whole(self, source: Source, site: ast.AST, node: ast.AST) -> None:
         """A whole schedule given at `site`."""
         value = self._ev.value(source, node)
         if isinstance(value, Table):
             self._table(value, self._conditions(source, site))
-        elif not isinstance(node, cst.AugAssign) and not _is_empty_or_none(source, node):
+        elif not isinstance(node, ast.AugAssign) and not _is_empty_or_none(source, node):
             self._refuse(source, site, "dynamic schedule", f"`{source.text(node)}` is computed at run time")
 
     def _table(self, table: Table, conditions: tuple[str, ...]) -> None:
@@ -74,7 +73,7 @@ class Schedules:
                 self._entry(table.source, row.place, row.key, row.value, conditions)
 
     def _entry(
-        self, source: Source, place: cst.CSTNode, key: str, node: cst.CSTNode, conditions: tuple[str, ...]
+        self, source: Source, place: ast.AST, key: str, node: ast.AST, conditions: tuple[str, ...]
     ) -> None:
         value = self._ev.value(source, node)
         if not isinstance(value, Table):
@@ -85,18 +84,16 @@ class Schedules:
         self._account_for(task_node, schedule_node)
         task = self._task_name(value.source, task_node) if task_node is not None else None
         self._add(source, place, key, task, value.source, schedule_node, conditions)
-        self.spans.append(
-            (source.path, source.line(place), source.ends[node][0] if node in source.ends else 0)
-        )
+        self.spans.append((source.path, source.line(place), stop(node)[0]))
 
     def _add(
         self,
         source: Source,
-        place: cst.CSTNode,
+        place: ast.AST,
         key: str,
         task: str | None,
         schedule_source: Source,
-        schedule_node: cst.CSTNode | None,
+        schedule_node: ast.AST | None,
         conditions: tuple[str, ...],
     ) -> None:
         identity = (source.path, source.line(place), key)
@@ -121,7 +118,7 @@ class Schedules:
         if schedule_node is not None:
             self._check_kind(source, place, key, self._ev.value(schedule_source, schedule_node))
 
-    def _check_kind(self, source: Source, place: cst.CSTNode, key: str, value: Value) -> None:
+    def _check_kind(self, source: Source, place: ast.AST, key: str, value: Value) -> None:
         from_class = value.name if isinstance(value, External) else ""
         if from_class.endswith("solar()"):
             reason = f"the entry `{key}` follows the sun; give it a crontab or an interval"
@@ -130,11 +127,7 @@ class Schedules:
             reason = f"the entry `{key}` uses a schedule class of its own; give it a crontab or an interval"
             self._refuse(source, place, "custom schedule", reason)
 
-    def _task_name(self, source: Source, node: cst.CSTNode) -> str | None:
-        if isinstance(node, cst.Attribute) and node.attr.value == "name":
-            owner = self._ev.value(source, node.value)
-            if isinstance(owner, TaskRef):
-                return owner.name
+    def _task_name(self, source: Source, node: ast.AST) -> str | None:
         match self._ev.value(source, node):
             case Text(value=name) | TaskRef(name=name):
                 return name
@@ -142,85 +135,79 @@ class Schedules:
                 return name
         return None
 
-    def _account_for(self, *nodes: cst.CSTNode | None) -> None:
+    def _account_for(self, *nodes: ast.AST | None) -> None:
         """What an entry says of its task and schedule needs no mention of its own."""
         for node in nodes:
             if node is not None:
                 self.nodes.add(node)
-                if isinstance(node, cst.Call):
+                if isinstance(node, ast.Call):
                     self.nodes.add(node.func)
 
     # entries that are added to a schedule
 
-    def _added(self, source: Source, node: cst.CSTNode) -> None:
+    def _added(self, source: Source, node: ast.AST) -> None:
         match node:
-            case cst.Assign(targets=[cst.AssignTarget(target=cst.Subscript() as target)], value=value):
+            case ast.Assign(targets=[ast.Subscript() as target], value=value):
                 if self._is_schedule(source, target.value):
-                    key_node = target.slice[0].slice
-                    key = self._ev.value(source, key_node.value) if isinstance(key_node, cst.Index) else None
-                    text = key.value if isinstance(key, Text) else source.text(target.slice[0])
-                    self._entry(source, target.slice[0], text, value, self._conditions(source, node))
-            case cst.Call(func=cst.Attribute(value=owner, attr=cst.Name(value="update"))) if node.args:
+                    key = self._ev.value(source, target.slice)
+                    text = key.value if isinstance(key, Text) else source.text(target.slice)
+                    self._entry(source, target.slice, text, value, self._conditions(source, node))
+            case ast.Call(func=ast.Attribute(value=owner, attr="update")):
                 if self._is_schedule(source, owner):
                     self._updated(source, node)
-            case cst.AugAssign(operator=cst.BitOrAssign(), target=target, value=value):
+            case ast.AugAssign(op=ast.BitOr(), target=target, value=value):
                 if self._is_schedule(source, target):
                     self._whole(source, node, value)
-            case cst.Call(func=cst.Attribute(attr=cst.Name(value="add_periodic_task"))):
+            case ast.Call(func=ast.Attribute(attr="add_periodic_task")):
                 self._periodic(source, node)
 
-    def _updated(self, source: Source, node: cst.Call) -> None:
+    def _updated(self, source: Source, node: ast.Call) -> None:
         conditions = self._conditions(source, node)
-        for arg in node.args:
-            if arg.keyword is not None:
-                self._entry(source, arg.keyword, arg.keyword.value, arg.value, conditions)
+        for argument in node.args:
+            self._whole(source, node, argument)
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                self._whole(source, node, keyword.value)
             else:
-                self._whole(source, node, arg.value)
+                self._entry(source, keyword, keyword.arg, keyword.value, conditions)
 
-    def _periodic(self, source: Source, node: cst.Call) -> None:
+    def _periodic(self, source: Source, node: ast.Call) -> None:
         positional, keywords = arguments(node)
-        schedule = positional[0].value if positional else keywords.get("schedule")
-        sig = positional[1].value if len(positional) > 1 else keywords.get("sig")
+        schedule = positional[0] if positional else keywords.get("schedule")
+        sig = positional[1] if len(positional) > 1 else keywords.get("sig")
         task = self._task_name(source, sig) if sig is not None else None
         self._account_for(node, schedule)
-        named = keywords.get("name") or (positional[4].value if len(positional) > 4 else None)
+        named = keywords.get("name") or (positional[4] if len(positional) > 4 else None)
         name = self._ev.value(source, named) if named is not None else None
         key = name.value if isinstance(name, Text) else (task or source.text(sig or node))
         self._add(source, node, key, task, source, schedule, self._conditions(source, node))
         self.spans.append((source.path, source.line(node), source.line(node)))
 
-    def _is_schedule(self, source: Source, node: cst.CSTNode) -> bool:
+    def _is_schedule(self, source: Source, node: ast.AST) -> bool:
         match node:
-            case cst.Attribute(attr=cst.Name(value=name)) | cst.Name(value=name) if BEAT.fullmatch(name):
+            case ast.Attribute(attr=name) | ast.Name(id=name) if BEAT.fullmatch(name):
                 return True
-            case cst.Subscript() if any(BEAT.fullmatch(key) for key in _keys(self._ev, source, node)):
-                return True
-            case cst.Name():
+            case ast.Subscript():
+                key = self._ev.value(source, node.slice)
+                return isinstance(key, Text) and BEAT.fullmatch(key.value) is not None
+            case ast.Name():
                 value = self._ev.value(source, node)
                 return isinstance(value, Table) and value.node in self._tables
         return False
 
-    def _conditions(self, source: Source, node: cst.CSTNode) -> tuple[str, ...]:
+    def _conditions(self, source: Source, node: ast.AST) -> tuple[str, ...]:
         return source.contexts[node].conditions
 
-    def _refuse(self, source: Source, node: cst.CSTNode, construct: str, reason: str) -> None:
+    def _refuse(self, source: Source, node: ast.AST, construct: str, reason: str) -> None:
         self.refused.append(
             Refusal(path=source.path, line=source.line(node), construct=construct, reason=reason)
         )
 
 
-def _keys(ev: Evaluator, source: Source, node: cst.Subscript) -> Iterator[str]:
-    for element in node.slice:
-        if isinstance(element.slice, cst.Index):
-            key = ev.value(source, element.slice.value)
-            if isinstance(key, Text):
-                yield key.value
-
-
-def _named_schedules(node: cst.CSTNode) -> Iterator[cst.BaseExpression]:
+def _named_schedules(node: ast.AST) -> Iterator[ast.expr]:
     """The expressions that `node` gives the name of a beat schedule."""
     return (value for name, value in named_values(node) if BEAT.fullmatch(name))
 
 
-def _is_empty_or_none(source: Source, node: cst.CSTNode) -> bool:
+def _is_empty_or_none(source: Source, node: ast.AST) -> bool:
     return source.text(node) in ("None", "{}", "dict()")

@@ -55,8 +55,7 @@ def _exports(ev: Evaluator, source: Source) -> frozenset[str]:
 def _global_names(ev: Evaluator, source: Source, seen: set[str]) -> set[str]:
     """The module-level names of a module, those of its star imports included."""
     seen.add(source.path)
-    scope = source.global_scope
-    names = {assignment.name for assignment in scope.assignments} if scope is not None else set()
+    names = set(source.scope.names)
     for star in source.stars:
         other = ev.project.source_of(modules.absolute(source.module, source.is_package, star))
         if other is not None and other.path not in seen:

@@ -1,7 +1,7 @@
-"""One parsed module: its syntax tree with scopes and positions, and the sites that the inventory looks at.
+"""One parsed module: its syntax tree, its scopes, and the sites that the inventory looks at.
 
-Parsing and scope analysis are libcst's. One visitor adds what it does not offer: for each site the function,
-class and blocks around it, and for each assigned name the expression that it was given.
+The parser is that of the running Python. It is many times as fast as a lossless one, which matters where the
+files that mention Celery are long, and nothing here needs the whitespace.
 """
 
 from __future__ import annotations
@@ -9,21 +9,20 @@ from __future__ import annotations
 import ast
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-import libcst as cst
-from libcst.helpers import get_full_name_for_node
-from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider, Scope, ScopeProvider
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+ScopeKind = Literal["module", "function", "class", "comprehension"]
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """A compound statement's branch around a site. `condition` is set for the branches of `if`."""
 
-    kind: Literal["if", "loop", "try", "with", "match"]
-    node: cst.CSTNode
+    kind: Literal["if", "loop", "try", "match"]
+    node: ast.AST
     condition: str | None = None
 
 
@@ -35,9 +34,10 @@ class Context:
     `if`s around the site, also of those around the function.
     """
 
-    function: cst.FunctionDef | cst.Lambda | None = None
+    function: Function | ast.Lambda | None = None
     qualname: str = ""
-    owner: cst.ClassDef | None = None
+    owner: ast.ClassDef | None = None
+    in_class_body: bool = False
     blocks: tuple[Block, ...] = ()
     conditions: tuple[str, ...] = ()
 
@@ -47,16 +47,52 @@ class Context:
 
     @property
     def is_async(self) -> bool:
-        return isinstance(self.function, cst.FunctionDef) and self.function.asynchronous is not None
+        return isinstance(self.function, ast.AsyncFunctionDef)
+
+    def qualify(self, name: str) -> str:
+        """The `__qualname__` of what is defined here under this name."""
+        if not self.qualname:
+            return name
+        return f"{self.qualname}.{name}" if self.in_class_body else f"{self.qualname}.<locals>.{name}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Binding:
-    """How a name got a value: assigned, augmented (`value` is the AugAssign), or as an item of `value`."""
+    """How a name got a value in a scope.
 
-    kind: Literal["value", "augmented", "item", "other"]
-    value: cst.CSTNode
+    `node` is where the name stands. `value` is the expression of a plain assignment, the AugAssign of an
+    augmented one, the iterable of a loop; `target` the dotted name of an import, with its leading dots.
+    """
+
+    kind: Literal["import", "function", "class", "parameter", "value", "augmented", "item", "other"]
+    node: ast.AST
+    scope: Scope
     context: Context
+    value: ast.AST | None = None
+    target: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """The names of a module, function, class or comprehension."""
+
+    kind: ScopeKind
+    parent: Scope | None = None
+    names: dict[str, list[Binding]] = field(default_factory=dict)
+
+    def find(self, name: str) -> list[Binding]:
+        """The bindings of a name that code in this scope sees; a class is invisible to what it encloses."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.names and (scope is self or scope.kind != "class"):
+                return scope.names[name]
+            scope = scope.parent
+        return []
+
+    @property
+    def home(self) -> Scope:
+        """The scope that statements belong to: a comprehension's is the one around it."""
+        return self.parent.home if self.kind == "comprehension" and self.parent is not None else self
 
 
 @dataclass(slots=True, eq=False)
@@ -66,321 +102,45 @@ class Source:
     path: str
     module: str
     is_package: bool
-    tree: cst.Module
-    positions: dict[cst.CSTNode, tuple[int, int]]
-    ends: dict[cst.CSTNode, tuple[int, int]]
-    scopes: dict[cst.CSTNode, Scope | None]
-    contexts: dict[cst.CSTNode, Context] = field(default_factory=dict)
-    bindings: dict[cst.CSTNode, Binding] = field(default_factory=dict)
-    attributes: dict[tuple[cst.ClassDef, str], list[cst.CSTNode]] = field(default_factory=dict)
-    functions: list[cst.FunctionDef] = field(default_factory=list)
-    classes: list[cst.ClassDef] = field(default_factory=list)
-    sites: list[cst.CSTNode] = field(default_factory=list)
-    returns: dict[cst.FunctionDef, list[cst.BaseExpression]] = field(default_factory=dict)
-    mutations: dict[str, list[cst.Call]] = field(default_factory=dict)
+    tree: ast.Module
+    lines: list[bytes]
+    scope: Scope = field(default_factory=lambda: Scope("module"))
+    scopes: dict[ast.AST, Scope] = field(default_factory=dict)
+    contexts: dict[ast.AST, Context] = field(default_factory=dict)
+    bindings: dict[ast.AST, Binding] = field(default_factory=dict)
+    attributes: dict[tuple[ast.ClassDef, str], list[ast.expr]] = field(default_factory=dict)
+    functions: list[Function] = field(default_factory=list)
+    classes: list[ast.ClassDef] = field(default_factory=list)
+    sites: list[ast.AST] = field(default_factory=list)
+    returns: dict[ast.AST, list[ast.expr]] = field(default_factory=dict)
+    mutations: dict[str, list[ast.Call]] = field(default_factory=dict)
     stars: list[str] = field(default_factory=list)
 
-    def line(self, node: cst.CSTNode) -> int:
-        """The 1-based line on which the node starts."""
-        return self.positions[node][0]
+    def line(self, node: ast.AST) -> int:
+        """The 1-based line on which the node starts; for a function the line of its `def`."""
+        return start(node)[0]
 
-    def text(self, node: cst.CSTNode) -> str:
+    def text(self, node: ast.AST) -> str:
         """The source of the node on one line, without comments."""
-        code = self.tree.code_for_node(node).strip()
-        if "\n" not in code:
-            return code
-        try:
-            return ast.unparse(ast.parse(code, mode="eval"))
-        except SyntaxError:
-            return " ".join(line.strip() for line in code.splitlines())
-
-    @property
-    def global_scope(self) -> Scope | None:
-        return self.scopes.get(self.tree)
+        (line, column), (last, end) = start(node), stop(node)
+        if line != last or isinstance(node, ast.Import | ast.ImportFrom):
+            return ast.unparse(node)
+        return self.lines[line - 1][column:end].decode("utf-8")
 
 
-def parse(path: str, module: str, is_package: bool, text: str) -> Source:
-    """Parse a module. Raises libcst.ParserSyntaxError with line and message if it cannot be parsed."""
-    wrapper = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
-    ranges: Mapping[cst.CSTNode, CodeRange] = wrapper.resolve(PositionProvider)
-    scopes: Mapping[cst.CSTNode, Scope | None] = wrapper.resolve(ScopeProvider)
-    source = Source(
-        path=path,
-        module=module,
-        is_package=is_package,
-        tree=wrapper.module,
-        positions={node: (place.start.line, place.start.column) for node, place in ranges.items()},
-        ends={node: (place.end.line, place.end.column) for node, place in ranges.items()},
-        scopes=dict(scopes),
-    )
-    wrapper.module.visit(_Collector(source))
-    return source
+def start(node: ast.AST) -> tuple[int, int]:
+    """Line (from 1) and column at which a node starts."""
+    return getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
 
 
-class _Collector(cst.CSTVisitor):
-    """Fill a Source with contexts, bindings and sites."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._stack = [Context()]
-        self._names: list[str] = []
-        self._skip: set[cst.CSTNode] = set()
-
-    @property
-    def _here(self) -> Context:
-        return self._stack[-1]
-
-    def _enter(self, context: Context) -> None:
-        self._stack.append(context)
-
-    def _site(self, node: cst.CSTNode) -> None:
-        if node not in self._skip:
-            self._source.sites.append(node)
-            self._source.contexts[node] = self._here
-
-    # functions and classes
-
-    def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
-        self._skip.add(node.name)
-        self._source.functions.append(node)
-        self._source.contexts[node] = self._here
-        for decorator in node.decorators:
-            decorator.visit(self)
-        here = self._here
-        self._enter(Context(node, self._qualify(node.name.value), here.owner, (), here.conditions))
-
-    def visit_FunctionDef_decorators(self, node: cst.FunctionDef) -> None:
-        self._skip.update(node.decorators)
-
-    def visit_Decorator(self, node: cst.Decorator) -> bool:
-        return node not in self._skip
-
-    def leave_FunctionDef(self, original_node: cst.FunctionDef) -> None:
-        self._stack.pop()
-
-    def visit_Lambda(self, node: cst.Lambda) -> None:
-        self._enter(Context(node, self._qualify("<lambda>"), self._here.owner, (), self._here.conditions))
-
-    def leave_Lambda(self, original_node: cst.Lambda) -> None:
-        self._stack.pop()
-
-    def visit_ClassDef(self, node: cst.ClassDef) -> None:
-        self._skip.add(node.name)
-        self._source.classes.append(node)
-        self._source.contexts[node] = self._here
-        here = self._here
-        self._enter(
-            Context(here.function, self._qualify(node.name.value), node, here.blocks, here.conditions)
-        )
-
-    def leave_ClassDef(self, original_node: cst.ClassDef) -> None:
-        self._stack.pop()
-
-    def _qualify(self, name: str) -> str:
-        here = self._here
-        if not here.qualname:
-            return name
-        return f"{here.qualname}.{name}" if self._in_class_body else f"{here.qualname}.<locals>.{name}"
-
-    @property
-    def _in_class_body(self) -> bool:
-        owner = self._here.owner
-        return owner is not None and self._here.qualname.split(".")[-1] == owner.name.value
-
-    def visit_Param(self, node: cst.Param) -> None:
-        self._skip.add(node.name)
-        self._source.bindings[node.name] = Binding("other", node, self._here)
-        self._source.contexts[node] = self._here
-
-    def visit_Return(self, node: cst.Return) -> None:
-        if node.value is not None and isinstance(self._here.function, cst.FunctionDef):
-            self._source.returns.setdefault(self._here.function, []).append(node.value)
-
-    # blocks
-
-    def _branch(
-        self,
-        kind: Literal["if", "loop", "try", "with", "match"],
-        node: cst.CSTNode,
-        condition: str | None = None,
-    ) -> None:
-        here = self._here
-        conditions = (*here.conditions, condition) if condition else here.conditions
-        self._enter(
-            Context(
-                here.function,
-                here.qualname,
-                here.owner,
-                (*here.blocks, Block(kind, node, condition)),
-                conditions,
-            )
-        )
-
-    def visit_If_body(self, node: cst.If) -> None:
-        self._branch("if", node.body, self._source.text(node.test))
-
-    def leave_If_body(self, node: cst.If) -> None:
-        self._stack.pop()
-
-    def visit_If_orelse(self, node: cst.If) -> None:
-        if node.orelse is not None:
-            self._branch("if", node.orelse, f"not ({self._source.text(node.test)})")
-
-    def leave_If_orelse(self, node: cst.If) -> None:
-        if node.orelse is not None:
-            self._stack.pop()
-
-    def visit_For(self, node: cst.For) -> None:
-        self._bind(node.target, node.iter, "item")
-
-    def visit_For_body(self, node: cst.For) -> None:
-        self._branch("loop", node)
-
-    def leave_For_body(self, node: cst.For) -> None:
-        self._stack.pop()
-
-    def visit_While_body(self, node: cst.While) -> None:
-        self._branch("loop", node)
-
-    def leave_While_body(self, node: cst.While) -> None:
-        self._stack.pop()
-
-    def visit_Try_body(self, node: cst.Try) -> None:
-        self._branch("try", node.body)
-
-    def leave_Try_body(self, node: cst.Try) -> None:
-        self._stack.pop()
-
-    def visit_ExceptHandler_body(self, node: cst.ExceptHandler) -> None:
-        self._branch("try", node.body)
-
-    def leave_ExceptHandler_body(self, node: cst.ExceptHandler) -> None:
-        self._stack.pop()
-
-    def visit_MatchCase_body(self, node: cst.MatchCase) -> None:
-        self._branch("match", node.body)
-
-    def leave_MatchCase_body(self, node: cst.MatchCase) -> None:
-        self._stack.pop()
-
-    # bindings
-
-    def visit_Assign(self, node: cst.Assign) -> None:
-        self._site(node)
-        for target in node.targets:
-            self._bind(target.target, node.value, "value")
-
-    def visit_AnnAssign(self, node: cst.AnnAssign) -> None:
-        self._site(node)
-        if node.value is not None:
-            self._bind(node.target, node.value, "value")
-        elif isinstance(node.target, cst.Name):
-            self._skip.add(node.target)
-
-    def visit_NamedExpr(self, node: cst.NamedExpr) -> None:
-        self._bind(node.target, node.value, "value")
-
-    def visit_AugAssign(self, node: cst.AugAssign) -> None:
-        self._bind(node.target, node, "augmented")
-        self._site(node)
-
-    def visit_CompFor(self, node: cst.CompFor) -> None:
-        self._bind(node.target, node.iter, "item")
-
-    def visit_WithItem(self, node: cst.WithItem) -> None:
-        if node.asname is not None:
-            self._bind(node.asname.name, node.item, "value")
-
-    def visit_ExceptHandler(self, node: cst.ExceptHandler) -> None:
-        if node.name is not None:
-            self._bind(node.name.name, node, "other")
-
-    def _bind(
-        self,
-        target: cst.BaseExpression,
-        value: cst.CSTNode,
-        kind: Literal["value", "augmented", "item", "other"],
-    ) -> None:
-        match target:
-            case cst.Name():
-                self._skip.add(target)
-                self._source.bindings[target] = Binding(kind, value, self._here)
-                if self._here.owner is not None and self._in_class_body and kind == "value":
-                    self._source.attributes.setdefault((self._here.owner, target.value), []).append(value)
-            case cst.Attribute(value=cst.Name(value="self" | "cls")) if self._here.owner is not None:
-                self._skip.add(target)
-                if kind == "value":
-                    self._source.attributes.setdefault((self._here.owner, target.attr.value), []).append(
-                        value
-                    )
-            case cst.Tuple() | cst.List():
-                values = value.elements if isinstance(value, cst.Tuple | cst.List) else ()
-                paired = kind == "value" and len(values) == len(target.elements)
-                for index, element in enumerate(target.elements):
-                    if paired:
-                        self._bind(element.value, values[index].value, "value")
-                    else:
-                        self._bind(element.value, value, "other")
-
-    # sites
-
-    def visit_Import(self, node: cst.Import) -> bool:
-        self._site(node)
-        return False
-
-    def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
-        self._site(node)
-        if isinstance(node.names, cst.ImportStar):
-            dots = "." * len(node.relative)
-            target = get_full_name_for_node(node.module) if node.module else ""
-            self._source.stars.append(dots + (target or ""))
-        return False
-
-    def visit_Call(self, node: cst.Call) -> None:
-        self._site(node)
-        match node.func:
-            case cst.Attribute(
-                value=cst.Name(value=name), attr=cst.Name(value="append" | "extend" | "insert")
-            ):
-                self._source.mutations.setdefault(name, []).append(node)
-
-    def visit_Arg(self, node: cst.Arg) -> None:
-        if node.keyword is not None:
-            self._skip.add(node.keyword)
-
-    def visit_BinaryOperation(self, node: cst.BinaryOperation) -> None:
-        if isinstance(node.operator, cst.BitOr):
-            self._site(node)
-
-    def visit_Subscript(self, node: cst.Subscript) -> None:
-        self._site(node)
-
-    def visit_Attribute(self, node: cst.Attribute) -> bool:
-        self._site(node)
-        self._skip.add(node.attr)
-        inner = node.value
-        while isinstance(inner, cst.Attribute):
-            self._skip.update((inner, inner.attr))
-            inner = inner.value
-        if isinstance(inner, cst.Name):
-            self._skip.add(inner)
-            return False
-        return True
-
-    def visit_Name(self, node: cst.Name) -> None:
-        self._site(node)
-
-    def visit_Dict(self, node: cst.Dict) -> None:
-        self._site(node)
-
-    def visit_SimpleString(self, node: cst.SimpleString) -> None:
-        self._site(node)
+def stop(node: ast.AST) -> tuple[int, int]:
+    """Line (from 1) and column at which a node ends."""
+    return getattr(node, "end_lineno", None) or 1, getattr(node, "end_col_offset", None) or 0
 
 
-def arguments(call: cst.Call) -> tuple[list[cst.Arg], dict[str, cst.BaseExpression]]:
+def arguments(call: ast.Call) -> tuple[list[ast.expr], dict[str, ast.expr]]:
     """Split a call's arguments into positional ones (starred ones included) and keyword ones."""
-    positional = [arg for arg in call.args if arg.keyword is None and arg.star != "**"]
-    return positional, {arg.keyword.value: arg.value for arg in call.args if arg.keyword is not None}
+    return call.args, {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg is not None}
 
 
 def literal_value(text: str) -> object:
@@ -407,39 +167,36 @@ def _jsonable(value: object, text: str) -> object:
     return text
 
 
-def dotted(node: cst.CSTNode) -> Iterator[str]:
+def dotted(node: ast.AST) -> Iterator[str]:
     """Yield the segments of a name or attribute chain, outermost object first; else nothing."""
     match node:
-        case cst.Name(value=name):
+        case ast.Name(id=name):
             yield name
-        case cst.Attribute(value=value, attr=attr):
+        case ast.Attribute(value=value, attr=attr):
             yield from dotted(value)
-            yield attr.value
+            yield attr
 
 
-def named_values(node: cst.CSTNode) -> Iterator[tuple[str, cst.BaseExpression]]:
+def named_values(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
     """Yield what an assignment, a call's keywords or a dict's keys give a name: name and expression."""
     match node:
-        case cst.Assign():
+        case ast.Assign():
             for target in node.targets:
-                yield _last_name(target.target), node.value
-        case cst.AnnAssign(target=target, value=cst.BaseExpression() as value):
+                yield _last_name(target), node.value
+        case ast.AnnAssign(target=target, value=ast.expr() as value):
             yield _last_name(target), value
-        case cst.Call():
-            for arg in node.args:
-                if arg.keyword is not None:
-                    yield arg.keyword.value, arg.value
-        case cst.Dict():
-            for element in node.elements:
-                key = element.key if isinstance(element, cst.DictElement) else None
-                if isinstance(key, cst.SimpleString):
-                    yield str(key.evaluated_value), element.value
+        case ast.Call():
+            yield from arguments(node)[1].items()
+        case ast.Dict():
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant):
+                    yield str(key.value), value
 
 
-def _last_name(node: cst.CSTNode) -> str:
+def _last_name(node: ast.expr) -> str:
     match node:
-        case cst.Name(value=name) | cst.Attribute(attr=cst.Name(value=name)):
+        case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
-        case cst.Subscript(slice=[cst.SubscriptElement(slice=cst.Index(value=cst.SimpleString() as key))]):
-            return str(key.evaluated_value)
+        case ast.Subscript(slice=ast.Constant(value=str(name))):
+            return name
     return ""

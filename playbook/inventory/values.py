@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
 from typing import Any
 
-import libcst as cst
-
 from playbook.inventory.models import Structure
-from playbook.inventory.source import Source
+from playbook.inventory.source import Function, Source
 
 PACKAGES = ("celery", "kombu", "billiard", "flower", "pytest_celery", "redbeat", "django_celery_", "celery_")
 """Top-level packages that belong to Celery; those that end with `_` are prefixes."""
@@ -83,7 +82,7 @@ class Sig:
     """A signature or canvas, and the expressions that built it (also through variables)."""
 
     structure: Structure
-    sites: tuple[cst.CSTNode, ...] = ()
+    sites: tuple[ast.AST, ...] = ()
 
     @property
     def is_canvas(self) -> bool:
@@ -103,7 +102,7 @@ class FunctionRef:
     """A function of the application that is no task."""
 
     source: Source
-    node: cst.FunctionDef
+    node: Function
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ class ClassRef:
     """A class of the application."""
 
     source: Source
-    node: cst.ClassDef
+    node: ast.ClassDef
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ class Table:
     """A dict display or `dict(...)`, for beat schedules and tables of tasks."""
 
     source: Source
-    node: cst.Dict | cst.Call
+    node: ast.Dict | ast.Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +148,8 @@ class Row:
     """One row of a Table: the key as text, and the expressions of key and value."""
 
     key: str | None
-    place: cst.CSTNode
-    value: cst.CSTNode
+    place: ast.AST
+    value: ast.AST
 
 
 @dataclass(frozen=True, slots=True)
