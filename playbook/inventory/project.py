@@ -37,9 +37,7 @@ class Project:
 
     def _fail(self, path: str, line: int, message: str) -> None:
         python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
-        reason = (
-            f"{python} cannot parse the file: {message}; correct it, or run this with the Python it is for"
-        )
+        reason = f"{python} cannot parse the file: {message}; correct it, or run this with its Python"
         self.failures.append(
             Refusal(path=path, line=max(line, 1), construct="unparsable file", reason=reason)
         )

@@ -48,7 +48,7 @@ def select(
 
 
 def _exports(ev: Evaluator, source: Source) -> frozenset[str]:
-    names = _global_names(ev, source, set())
+    names = sorted(_global_names(ev, source, set()))
     return frozenset(name for name in names if _is_celery_object(ev, global_value(ev, source, name)))
 
 
