@@ -30,6 +30,7 @@ from playbook.cli_common import (
     run_folder,
     source_folder,
     stderr,
+    take_inventory,
 )
 from playbook.config import load_application
 from playbook.contracts import CheckContext
@@ -69,9 +70,7 @@ def main() -> None:
 @app.command()
 def inventory(app_dir: AppArgument = None, as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """Every task, call, canvas and schedule, and what else mentions Celery."""
-    from playbook.inventory import inventory as take
-
-    found = take(source_folder(app_dir, config))
+    found = take_inventory(source_folder(app_dir, config))
     if as_json:
         print_json(found.to_json())
     else:
@@ -81,10 +80,9 @@ def inventory(app_dir: AppArgument = None, as_json: JsonOption = False, config: 
 @app.command()
 def plan(app_dir: AppArgument = None, as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """Which phase moves what, in which order of risk, and what will be refused."""
-    from playbook.inventory import inventory as take
     from playbook.inventory.plan import plan as make
 
-    planned = make(take(source_folder(app_dir, config)))
+    planned = make(take_inventory(source_folder(app_dir, config)))
     if as_json:
         print_json(planned.to_json())
     else:
@@ -257,16 +255,16 @@ def lab(
     application, run_dir = load_application(config), run_folder(runs_dir, run)
     workspace = Workspace(run_dir, application)
     workspace.ensure()
-    with Lab(workspace.path, run_dir / "lab") as running:
-        for key, value in sorted(running.env.items()):
-            typer.echo(f"{key}={mask_url(value)}")
-        sys.stdout.flush()
-        stderr().print("The lab is up. Ctrl-C stops it.")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with Lab(workspace.path, run_dir / "lab") as running:
+            for key, value in sorted(running.env.items()):
+                typer.echo(f"{key}={mask_url(value)}")
+            sys.stdout.flush()
+            stderr().print("The lab is up. Ctrl-C stops it.")
             signal.pause()
-        except KeyboardInterrupt:
-            stderr().print("Stopping.")
+    except KeyboardInterrupt:
+        stderr().print("The lab is down.")
 
 
 def _complaint(error: Exception, exit_status: int) -> int:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,6 +16,9 @@ from playbook.errors import ParameterError, PlaybookError
 from playbook.lab.masking import mask_url
 from playbook.parameters import Parameters, check_reality, parse_parameters
 from playbook.phases import Phase
+
+if TYPE_CHECKING:
+    from playbook.inventory import Inventory
 
 AppArgument = Annotated[
     Path | None, typer.Argument(metavar="[APP]", help="Folder of the application; default: playbook.toml's.")
@@ -40,6 +43,16 @@ def source_folder(app_dir: Path | None, config: Path | None) -> Path:
     if not folder.is_dir():
         raise PlaybookError(f"there is no folder {folder}; give the folder of an application")
     return folder
+
+
+def take_inventory(folder: Path) -> Inventory:
+    """The inventory of an application. Raises PlaybookError if it cannot be read at all."""
+    from playbook.inventory import InventoryError, inventory
+
+    try:
+        return inventory(folder)
+    except InventoryError as error:
+        raise PlaybookError(str(error)) from None
 
 
 def run_folder(runs_dir: Path, name: str) -> Path:

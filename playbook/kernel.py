@@ -1,14 +1,17 @@
 """The kernel of a run: this interpreter, private to the run, and gone when the run is gone.
 
 `python -m playbook.kernel -f CONNECTION_FILE` is what the runner starts. It is an ordinary ipykernel that
-ends with the process that started it, and that waits until the kernel of an earlier, killed run has ended.
+ends with the process that started it, that waits until the kernel of an earlier, killed run has ended, and
+that keeps its own messages in a log.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
+from ipykernel.kernelapp import launch_new_instance
 from ipykernel.kernelspec import get_kernel_dict, make_ipkernel_cmd
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
@@ -46,9 +49,9 @@ class OwnKernelManager(AsyncKernelManager):
 def main() -> None:
     """Be the kernel."""
     end_with(int(os.environ["JPY_PARENT_PID"]))  # set by jupyter_client/launcher.py
-    from ipykernel.kernelapp import launch_new_instance
-
-    with exclusive(Path(os.environ[LOCK_VARIABLE]), _PATIENCE):
+    lock = Path(os.environ[LOCK_VARIABLE])
+    with exclusive(lock, _PATIENCE), lock.with_suffix(".log").open("w") as log:
+        os.dup2(log.fileno(), sys.stderr.fileno())
         launch_new_instance()
 
 

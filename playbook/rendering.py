@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +14,10 @@ from rich.text import Text
 
 from playbook.contracts import CheckResult, Refusal
 from playbook.results import RunResult
+
+if TYPE_CHECKING:
+    from playbook.inventory import Inventory
+    from playbook.inventory.plan import Plan
 
 STATUS_WORDS = {
     "pending": "not run",
@@ -68,12 +73,27 @@ def print_status(console: Console, result: RunResult, applied: Sequence[str]) ->
     _print_table(console, ["phase", "workspace", "status", "last run", "message"], rows)
 
 
-def print_inventory(console: Console, found: Any) -> None:
-    """The tables of an inventory (`playbook.inventory.Inventory`)."""
+def print_inventory(console: Console, found: Inventory) -> None:
+    """What was found, but for touchpoints, which are many; they are counted."""
     data = found.to_json()
     for kind in ("tasks", "calls", "canvases", "schedules", "refused"):
         print_entries(console, kind, data[kind], _COLUMNS[kind])
     console.print(", ".join(f"{len(entries)} {kind}" for kind, entries in data.items()), highlight=False)
+
+
+def print_plan(console: Console, planned: Plan) -> None:
+    """Tasks in the order of risk, what each phase moves, what is refused."""
+    risks = [[risk.task, str(risk.score), risk.phase, ", ".join(risk.reasons)] for risk in planned.order]
+    _print_table(console, ["task", "risk", "phase", "because"], risks, "tasks, least risky first")
+    counts = [[phase.phase, _counted(item.list for item in phase.items)] for phase in planned.phases]
+    _print_table(console, ["phase", "moves"], counts, "phases")
+    refused = [[f"{item.path}:{item.line}", item.label, item.reason] for item in planned.refused]
+    if refused:
+        _print_table(console, ["where", "what", "reason"], refused, "refused")
+
+
+def _counted(kinds: Iterable[str]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in Counter(kinds).items()) or "nothing"
 
 
 def print_entries(

@@ -36,6 +36,8 @@ print(phase.apply().changed)
 # %%
 if os.environ.get("TINY_FAULT") == "raise":
     raise RuntimeError("first line\nsecond line\n\nmore")
+if os.environ.get("TINY_FAULT") == "die":
+    os._exit(9)
 
 # %%
 if os.environ.get("TINY_FAULT") == "check":
