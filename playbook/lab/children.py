@@ -149,7 +149,7 @@ class Children:
         broker = broker or self.target.broker
         command = programs.taskiq_worker(broker, modules, workers, args)
         variables = {**(env or {}), programs.BROKER_VARIABLE: broker}
-        ready = programs.log_says(programs.TASKIQ_READY, workers)
+        ready = programs.taskiq_says(programs.TASKIQ_READY, workers)
         return self.spawn(command, name=name, env=variables, ready=ready, timeout=timeout)
 
     def taskiq_scheduler(
@@ -164,7 +164,7 @@ class Children:
     ) -> Process:
         """Start TaskIQ's scheduler; parameters as for `taskiq_worker`."""
         command = programs.taskiq_scheduler(scheduler or self.target.scheduler, modules, args)
-        ready = programs.log_says(programs.TASKIQ_SCHEDULER_READY)
+        ready = programs.taskiq_says(programs.TASKIQ_SCHEDULER_READY)
         return self.spawn(command, name=name, env=env, ready=ready, timeout=timeout)
 
     def api(

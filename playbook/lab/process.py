@@ -75,7 +75,7 @@ class Process:
             words = stdout.readline().split()
         if len(words) != 2:
             self._guard.wait()
-            raise LabError(f"{self.name} could not be started; {self._last_lines()}")
+            raise LabError(f"{self.name} could not be started; {self.last_lines()}")
         return int(words[1])
 
     def __repr__(self) -> str:
@@ -115,7 +115,7 @@ class Process:
         try:
             return self._guard.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise LabError(f"{self.name} still runs after {timeout:g} s; {self._last_lines()}") from None
+            raise LabError(f"{self.name} still runs after {timeout:g} s; {self.last_lines()}") from None
 
     def stop(self, grace: float = STOP_GRACE) -> None:
         """Ask the child to end (SIGTERM); kill its whole tree if it has not ended after `grace` seconds."""
@@ -139,7 +139,8 @@ class Process:
         with self.log_path.open(encoding="utf-8", errors="replace") as log:
             return mask_url("".join(deque(log, maxlen=lines)).rstrip())
 
-    def _last_lines(self) -> str:
+    def last_lines(self) -> str:
+        """Return the end of the log with its path, as error messages show it."""
         return f"last lines of {self.log_path}:\n{self.tail() or '(empty)'}"
 
     def wait_ready(self, ready: Callable[[], object], timeout: float) -> Self:
@@ -147,7 +148,7 @@ class Process:
 
         Parameters:
             ready: the probe; must return soon.
-            timeout: seconds; after that the child is killed.
+            timeout: seconds. A child that is not ready by then is killed, also when the probe raises.
 
         Returns:
             This process.
@@ -155,14 +156,20 @@ class Process:
         Raises:
             LabError: the child ended, or was not ready in time. The end of its log is in the message.
         """
+        try:
+            self._await_ready(ready, timeout)
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def _await_ready(self, ready: Callable[[], object], timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while not ready():
             if not self.alive:
-                raise LabError(
-                    f"{self.name} ended with {self.returncode} before it became ready; {self._last_lines()}"
-                )
+                ended = f"{self.name} ended with {self.returncode} before it became ready"
+                raise LabError(f"{ended}; {self.last_lines()}")
             if time.monotonic() >= deadline:
-                self.kill()
-                raise LabError(f"{self.name} did not become ready within {timeout:g} s; {self._last_lines()}")
+                late = f"{self.name} did not become ready within {timeout:g} s"
+                raise LabError(f"{late}; {self.last_lines()}")
             time.sleep(INTERVAL)
-        return self

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import httpx
 
+from playbook.lab.errors import LabError
 from playbook.lab.process import Process
 
 Probe: TypeAlias = Callable[[Process], object]
@@ -23,6 +24,9 @@ TASKIQ_TRACE = "playbook.lab.tracing.taskiq_trace"
 BEAT_READY = "beat: Starting..."
 TASKIQ_READY = "Listening started."
 TASKIQ_SCHEDULER_READY = "Startup completed."
+# A TaskIQ program goes on without a module that it cannot import, and drops the messages of its tasks
+# (taskiq/cli/utils.py).
+TASKIQ_LACKS_MODULE = "Cannot import "
 
 
 def celery_worker(app: str, node: str, pool: str, concurrency: int, queues: Sequence[str]) -> list[str]:
@@ -59,6 +63,18 @@ def asgi_server(app: str, port: int) -> list[str]:
 def log_says(text: str, times: int = 1) -> Probe:
     """Return a probe: is `text` in the process's log, at least so many times?"""
     return lambda process: process.log_path.read_text(errors="replace").count(text) >= times
+
+
+def taskiq_says(text: str, times: int = 1) -> Probe:
+    """Return a probe like `log_says` that raises `LabError` if a module could not be imported."""
+
+    def ready(process: Process) -> bool:
+        log = process.log_path.read_text(errors="replace")
+        if TASKIQ_LACKS_MODULE in log:
+            raise LabError(f"{process.name} cannot import a module of tasks; {process.last_lines()}")
+        return log.count(text) >= times
+
+    return ready
 
 
 def answers(url: str) -> Probe:

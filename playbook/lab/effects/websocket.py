@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,8 +32,11 @@ class Recorder:
     def __init__(self, url: str, channel: str) -> None:
         self.channel = channel
         self._messages: list[Message] = []
+        self._resources = ExitStack()
         try:
-            self._socket = connect(url, open_timeout=CONNECT_TIMEOUT, proxy=None)
+            self._socket = self._resources.enter_context(
+                connect(url, open_timeout=CONNECT_TIMEOUT, proxy=None)
+            )
         except (OSError, InvalidHandshake, TimeoutError) as error:
             raise LabError(f"no WebSocket connection to {url}: {error}") from None
         self._thread = threading.Thread(target=self._listen, name=f"websocket {channel}", daemon=True)
@@ -57,7 +61,7 @@ class Recorder:
 
     def close(self) -> None:
         """Close the connection; the messages stay."""
-        self._socket.close()
+        self._resources.close()
         self._thread.join()
 
     def __enter__(self) -> Self:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextvars import ContextVar
 from typing import Any, Literal
 
 from taskiq import AsyncBroker, NoResultError, TaskiqMessage, TaskiqMiddleware, TaskiqResult
@@ -22,21 +23,24 @@ from playbook.models import TaskEvent
 BROKER_VARIABLE = "PLAYBOOK_TRACE_BROKER"
 
 
+# Of the attempt that this coroutine runs; a retry middleware changes the labels before it has ended.
+_attempt: ContextVar[int] = ContextVar("attempt")
+_error: ContextVar[str | None] = ContextVar("error")
+
+
 class TraceMiddleware(TaskiqMiddleware):
     """Writes one event when an attempt starts and one when it ends."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._errors: dict[str, str] = {}
-
     def pre_execute(self, message: TaskiqMessage) -> TaskiqMessage:
         """Write the start."""
+        _attempt.set(int(message.labels.get("_retries", 0)))
+        _error.set(None)
         write_event(_event("start", message, args=plain(message.args), kwargs=plain(message.kwargs)))
         return message
 
     def on_error(self, message: TaskiqMessage, result: TaskiqResult[Any], exception: BaseException) -> None:
         """Remember the error: a retry replaces it in the result."""
-        self._errors[message.task_id] = repr(exception)
+        _error.set(repr(exception))
 
     def post_execute(self, message: TaskiqMessage, result: TaskiqResult[Any]) -> None:
         """Write the end."""
@@ -45,8 +49,7 @@ class TraceMiddleware(TaskiqMiddleware):
         if isinstance(result.error, NoResultError):
             outcome = "retry"
             delay = message.labels.get("retry_delay")
-        error = self._errors.pop(message.task_id, None)
-        write_event(_event("end", message, outcome=outcome, error=error, delay=delay))
+        write_event(_event("end", message, outcome=outcome, error=_error.get(), delay=delay))
 
 
 def _event(kind: Literal["start", "end"], message: TaskiqMessage, **fields: Any) -> TaskEvent:
@@ -57,7 +60,7 @@ def _event(kind: Literal["start", "end"], message: TaskiqMessage, **fields: Any)
         system="taskiq",
         task=message.task_name,
         id=message.task_id,
-        attempt=int(labels.get("_retries", 0)),
+        attempt=_attempt.get(),
         worker=worker_name(),
         root_id=labels.get("root_id"),
         parent_id=labels.get("parent_id"),

@@ -48,10 +48,11 @@ def read_trace(path: Path, offset: int = 0) -> list[TaskEvent]:
         offset: byte to start at; the start of a line.
 
     Returns:
-        The events in the order in which they were written.
+        The events by time. (The end of a task may be written after the start of what follows it.)
     """
     if not path.exists():
         return []
     with path.open("rb") as trace:
         trace.seek(offset)
-        return [TaskEvent.model_validate_json(line) for line in trace if line.endswith(b"\n")]
+        events = [TaskEvent.model_validate_json(line) for line in trace if line.endswith(b"\n")]
+    return sorted(events, key=lambda event: event.at)
