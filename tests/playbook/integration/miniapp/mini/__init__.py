@@ -1,0 +1,1 @@
+"""A tiny application on Celery and TaskIQ, for the tests of the lab."""
