@@ -87,6 +87,7 @@ class Lab(Children):
     def _settings(self) -> dict[str, str]:
         services = Services(
             redis_url=self.redis.url,
+            redis_prefix=self.redis.prefix,
             database_url=self.database.url,
             world_url=self.world.url,
             api_url=self.api_url,

@@ -22,6 +22,7 @@ def settings(services: Services) -> dict[str, str]:
         "REDIS_URL": services.redis_url,
         "CELERY_BROKER_URL": services.redis_url,
         "CELERY_RESULT_BACKEND": services.redis_url,
+        "TASKIQ_KEY_PREFIX": f"{services.redis_prefix}taskiq",
         "TRANSCRIPT_URL": f"{world}/transcription",
         "TRANSCRIPT_API_KEY": "lab",
         "DIARIZATION_ENABLED": "true",

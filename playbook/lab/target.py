@@ -11,9 +11,13 @@ from playbook.lab.aws import Aws
 
 @dataclass(frozen=True)
 class Services:
-    """Where the lab's services are. All addresses are known before anything runs."""
+    """Where the lab's services are. All addresses are known before anything runs.
+
+    `redis_prefix` is what the names of keys must begin with; it is empty for a Redis of the lab's own.
+    """
 
     redis_url: str
+    redis_prefix: str
     database_url: str
     world_url: str
     api_url: str

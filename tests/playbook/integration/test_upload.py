@@ -5,6 +5,7 @@ import hmac
 import json
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,10 +18,15 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace = tmp_path_factory.mktemp("workspace")
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PLAYBOOK_ROOT / "reflector", workspace / "reflector", ignore=ignored)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def lab(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with Lab(workspace, tmp_path_factory.mktemp("run")) as lab:
         lab.api()
         lab.celery_worker()
@@ -147,3 +153,25 @@ def test_the_live_pipeline_runs_its_ten_tasks_behind_the_barrier(live: Observati
     assert started[-2:] == ["task_pipeline_final_summaries", "task_pipeline_post_to_zulip"]
     assert [event.kind for event in live.trace[-4:]] == ["start", "end"] * 2
     assert only(live, "zulip").status == 200
+
+
+def test_on_postgresql_the_same_tasks_run_and_the_same_is_left(
+    workspace: Path, uploaded: Observation, tmp_path: Path
+):
+    with Lab(workspace, tmp_path, database_url="postgres") as lab:
+        lab.api()
+        lab.celery_worker()
+        observation = lab.observe(scenarios.upload(), "A", "celery")
+    assert names(observation) == names(uploaded)
+    assert kinds(observation) == kinds(uploaded)
+
+
+def kinds(observation: Observation) -> dict[str, object]:
+    """What an observation holds, without values."""
+    effects = observation.effects
+    return {
+        "rows": {table: len(rows) for table, rows in effects.rows.items()},
+        "requests": sorted(request.path for request in effects.requests),
+        "messages": sorted(message.data["event"] for message in effects.messages),
+        "objects": [stored.container for stored in effects.objects],
+    }
