@@ -13,6 +13,10 @@ from playbook.checks.guide_poc import CLAIMS
 from playbook.contracts import Check, CheckContext, CheckResult
 from playbook.lab import Lab, wait_until
 from playbook.lab.audio import TWO_SPEAKERS
+from playbook.lab.children import Children
+from playbook.lab.reflector_env import REFLECTOR
+from playbook.lab.scenarios import Upload
+from playbook.lab.waiting import free_port
 from playbook.models import Observation, System
 from playbook.parity import Comparison, compare
 from playbook.workspace import Workspace
@@ -36,6 +40,9 @@ def observe(context: CheckContext) -> Facts:
         facts = _registrations(context, lab) | _in_tests(context, lab)
         facts |= _early_messages(context, lab)
         facts |= lab.probe(f"{PROBES}.live")
+        lab.api()
+        lab.celery_worker()
+        _upload(context, lab)
         _run_the_file(context, lab)
         return facts
 
@@ -48,7 +55,7 @@ def _registrations(context: CheckContext, lab: Lab) -> dict[str, Any]:
         (before / path).parent.mkdir(parents=True, exist_ok=True)
         (before / path).write_text(text, encoding="utf-8")
     probe = f"{PROBES}.registrations"
-    old = lab.probe(probe, application.celery_app, env={"PYTHONPATH": str(before)})
+    old = Children(REFLECTOR, before, context.work_dir, free_port()).probe(probe, application.celery_app)
     new = lab.probe(probe, application.celery_app, application.broker)
     twin = _twin(context)
     return {
@@ -116,26 +123,39 @@ def _await_results(lab: Lab, prefix: str, ids: list[str]) -> None:
     wait_until(lambda: _results(lab, prefix, ids) == len(ids), TIMEOUT)
 
 
+def _upload(context: CheckContext, lab: Lab) -> None:
+    """The product's whole way, as a browser goes it, on Celery."""
+    _keep(context, lab.observe(Upload(audio=context.audio or TWO_SPEAKERS), "upload", "celery"))
+
+
 def _run_the_file(context: CheckContext, lab: Lab) -> None:
     """A, A', B: the same file on Celery, on Celery again, on the twin."""
-    lab.api()
-    lab.celery_worker()
-    audio = context.audio or TWO_SPEAKERS
     for label, system in RUNS:
-        observation = lab.observe(ProcessFile(system, audio), label, system)
-        path = _observation_path(context, label)
-        path.write_text(observation.model_dump_json(indent=1), encoding="utf-8")
+        _keep(context, lab.observe(ProcessFile(system, context.audio or TWO_SPEAKERS), label, system))
 
 
-def observations(context: CheckContext) -> list[Observation]:
-    """A, A' and B of the file scenario."""
+def _keep(context: CheckContext, observation: Observation) -> None:
+    path = _observation_path(context, observation.label)
+    path.write_text(observation.model_dump_json(indent=1), encoding="utf-8")
+
+
+def _kept(context: CheckContext, label: str) -> Observation:
     observe(context)
-    texts = [_observation_path(context, label).read_text(encoding="utf-8") for label, _ in RUNS]
-    return [Observation.model_validate_json(text) for text in texts]
+    return Observation.model_validate_json(_observation_path(context, label).read_text(encoding="utf-8"))
 
 
 def _observation_path(context: CheckContext, label: str) -> Path:
     return context.work_dir / f"observation-{label.replace(chr(39), '2')}.json"
+
+
+def uploaded(context: CheckContext) -> Observation:
+    """What an upload through the API left behind."""
+    return _kept(context, "upload")
+
+
+def observations(context: CheckContext) -> list[Observation]:
+    """A, A' and B of the file scenario."""
+    return [_kept(context, label) for label, _ in RUNS]
 
 
 def comparison(context: CheckContext) -> Comparison:
@@ -153,6 +173,20 @@ def _twin(context: CheckContext) -> str:
     options = context.application.phases.poc
     assert options is not None, "the slice has checked this"
     return options.twin
+
+
+def _upload_ends(context: CheckContext) -> CheckResult:
+    effects = uploaded(context).effects
+    statuses = [m.data["data"]["value"] for m in effects.messages if m.data["event"] == "STATUS"]
+    reached = {request.service for request in effects.requests}
+    missing = {"transcription", "diarization", "llm", "zulip", "webhooks"} - reached
+    if missing or statuses[-1:] != ["ended"] or not effects.objects:
+        detail = f"status {statuses[-1:]}, {len(effects.objects)} objects, not reached: {sorted(missing)}"
+        return CheckResult.failed(f"The upload did not go through: {detail}")
+    told = f"The browser was told {', '.join(statuses)}"
+    return CheckResult.passed(
+        f"{told}; Zulip and the webhook were reached; {len(effects.objects)} object in S3"
+    )
 
 
 def _celery_unchanged(context: CheckContext) -> CheckResult:
@@ -218,6 +252,7 @@ def _same_effects(context: CheckContext) -> CheckResult:
 
 
 CHECKS = (
+    Check("upload", "An upload goes through API, Celery, database and WebSocket to its end", _upload_ends),
     Check("celery_unchanged", "Celery's side is as it was", _celery_unchanged),
     Check("twin", "The twin has the task's name and the message's signature", _twin_fits),
     Check("round_trip", "A message goes to a worker and its result comes back", _round_trip),
