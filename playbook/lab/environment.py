@@ -41,8 +41,7 @@ class Scenario(Protocol):
 
 
 class Lab(Children):
-    """Redis, S3 and SQS, the outside world and a database for one application; on request its workers and
-    API.
+    """Redis, S3 and SQS, the outside world and a database for one application, and its own processes.
 
     A context manager: entering starts the services, all empty, and creates the application's tables; leaving
     stops everything that was started. If this process dies, all of it ends within ten seconds. Everything is
@@ -135,11 +134,13 @@ class Lab(Children):
             raise LabError(f"the application could not create its tables:\n{tail(done.stderr)}")
 
     def stop(self) -> None:
-        """Stop everything that was started, the latest first. Logs, trace and data stay."""
+        """Stop the application's processes, then the services. Logs, trace and data stay."""
         self._close_recorders()
-        _in_parallel(process.stop for process in reversed(self._processes))
-        self._processes.clear()
-        _in_parallel((self.redis.stop, self.aws.stop, self.world.stop, self.database.stop))
+        try:
+            _in_parallel(process.stop for process in self._processes)
+        finally:
+            self._processes.clear()
+            _in_parallel((self.redis.stop, self.aws.stop, self.world.stop, self.database.stop))
 
     def __enter__(self) -> Self:
         return self.start()
@@ -215,8 +216,8 @@ class Lab(Children):
             timeout: seconds after which to give up.
 
         Returns:
-            True: done, and every attempt of a task that started has ended. False: it stayed quiet without
-                that.
+            Whether it is done. Returns at once when it is and every attempt of a task that started has ended;
+            else when it has been quiet (an attempt whose worker was killed never ends).
 
         Raises:
             LabError: it did not come to rest in time.
@@ -228,7 +229,7 @@ class Lab(Children):
                 last_seen, since = seen, time.monotonic()
             now = time.monotonic()
             if now - since >= quiet:
-                return False
+                return bool(done())
             if now >= deadline:
                 raise LabError(
                     f"the application did not come to rest within {timeout:g} s; see {self.logs_dir}"

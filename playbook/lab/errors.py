@@ -7,8 +7,7 @@ from playbook.lab.masking import mask_url
 
 
 class LabError(PlaybookError):
-    """Something that the lab started, or was given, does not work. The message says what, where and what to
-    do.
+    """Something that the lab started or was given does not work. The message says what, where, what to do.
 
     Credentials of URLs in the message are masked, whoever wrote it.
     """

@@ -100,8 +100,7 @@ class Guard:
     def stop(self, grace: float) -> None:
         """Ask the child to end, once; set the time at which it is killed."""
         if self.deadline is None:
-            # To the child alone: a Celery worker finishes its tasks only if its pool processes get no
-            # SIGTERM.
+            # To the child alone: the pool processes of a Celery worker would drop what they run.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.child, signal.SIGTERM)
         deadline = time.monotonic() + grace

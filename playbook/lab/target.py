@@ -27,8 +27,7 @@ class Services:
 
 @dataclass(frozen=True)
 class Target:
-    """An application: how its parts are named, what it expects to find, and how it learns where the services
-    are.
+    """An application: how its parts are named, what it expects to find, how it learns where that is.
 
     Attributes:
         celery_app: `module:attribute` of the Celery application.

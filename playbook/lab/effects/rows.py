@@ -24,8 +24,7 @@ def read_rows(url: str) -> Rows:
     """Read every row of every table.
 
     Parameters:
-        url: a SQLAlchemy URL, with a synchronous or an asynchronous driver. Safe to call while an event loop
-            runs.
+        url: a SQLAlchemy URL; its driver may be asynchronous, also while an event loop runs.
 
     Returns:
         Table name to rows, ordered by primary key (by all columns where there is none); values as JSON knows

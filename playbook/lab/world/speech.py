@@ -1,7 +1,6 @@
 """Invented speech: words with times, and speakers, derived from nothing but the sound itself.
 
-Everything here is a pure function of the audio, so that two systems that send the same bytes get the same
-answers.
+Everything here is a pure function of the audio: two systems that send the same bytes get the same answers.
 """
 
 from __future__ import annotations
