@@ -23,7 +23,6 @@ from playbook.workspace import Workspace
 
 PROBES = "playbook.checks.probes"
 RUNS: tuple[tuple[str, System], ...] = (("A", "celery"), ("A'", "celery"), ("B", "taskiq"))
-SENT_EARLY = 5
 TIMEOUT = 30.0
 
 
@@ -36,7 +35,8 @@ def observe(context: CheckContext) -> Facts:
         redis_url=context.redis_url,
         database_url=context.database_url,
     ) as lab:
-        lab.env["TASKIQ_KEY_PREFIX"] = f"{lab.redis.prefix}taskiq"
+        lab.env["TASKIQ_KEY_PREFIX"] = f"{lab.redis.prefix}{{taskiq}}"
+        lab.env["PLAYBOOK_STOCK_QUEUE"] = f"{lab.redis.prefix}stock"
         facts = _registrations(context, lab) | _in_tests(context, lab)
         facts |= _early_messages(context, lab)
         facts |= lab.probe(f"{PROBES}.live")
@@ -82,45 +82,55 @@ def _in_tests(context: CheckContext, lab: Lab) -> dict[str, Any]:
 
 
 def _early_messages(context: CheckContext, lab: Lab) -> dict[str, Any]:
-    """Messages that are sent before a worker is there, on three brokers. The migrated worker stays up."""
-    application = context.application
-    modules = [_twin(context).rpartition(".")[0], f"{application.broker.partition('.broker:')[0]}.health"]
-    ours, stock = f"{PROBES}.live_tasks", f"{PROBES}.stock"
-    prefix = lab.env["TASKIQ_KEY_PREFIX"]
-    bare = {"TASKIQ_KEY_PREFIX": f"{prefix}:bare"}
-    early = [
-        lab.probe(f"{PROBES}.send", ours),
-        lab.probe(f"{PROBES}.send", stock),
-        lab.probe(f"{PROBES}.send", ours, env=bare),
-    ]
-    lab.taskiq_worker(modules=[*modules, ours])
-    with lab.taskiq_worker(f"{stock}:broker", name="taskiq-stock"):
-        late = lab.probe(f"{PROBES}.send", stock)
-        _await_results(lab, f"{prefix}:stock:result", late)
-        stock_ran = _results(lab, f"{prefix}:stock:result", early[1])
-    with lab.taskiq_worker(name="taskiq-bare", env=bare):
-        redis = lab.redis.client()
-        wait_until(
-            lambda: not redis.exists(f"{prefix}:bare:queue") or not redis.xlen(f"{prefix}:bare:queue"),
-            TIMEOUT,
-        )
-        bare_ran = _results(lab, f"{prefix}:bare:result", early[2])
-    _await_results(lab, f"{prefix}:result", early[0])
+    """Messages that are sent before a worker is there. The migrated application's worker stays up."""
+    worker_package = context.application.broker.partition(".broker:")[0]
+    modules = [_twin(context).rpartition(".")[0], f"{worker_package}.health", f"{PROBES}.live_tasks"]
+    early = _send(lab, "live_tasks")
+    lab.taskiq_worker(modules=modules)
     return {
-        "sent_early": SENT_EARLY,
-        "migrated_ran": _results(lab, f"{prefix}:result", early[0]),
-        "stock_ran": stock_ran,
-        "ran_without_modules": bare_ran,
-        "dropped_without_modules": SENT_EARLY - bare_ran,
+        "sent_early": len(early),
+        "migrated_ran": _ran(lab, "live_tasks", early),
+        "stock_ran": _stock_ran(lab),
+        "ran_without_modules": _ran_without_modules(lab, len(early)),
     }
 
 
-def _results(lab: Lab, prefix: str, ids: list[str]) -> int:
-    return sum(lab.redis.client().exists(f"{prefix}:{task_id}") for task_id in ids)
+def _stock_ran(lab: Lab) -> int:
+    """How many messages the guide's broker runs that were sent before its first worker."""
+    early = _send(lab, "stock")
+    with lab.taskiq_worker(f"{PROBES}.stock:broker", name="taskiq-stock"):
+        # When what was sent later has run, what was sent earlier has had its chance.
+        late = _send(lab, "stock")
+        assert _ran(lab, "stock", late) == len(late), "the guide's broker must run what is sent to its worker"
+        return _ran(lab, "stock", early, seconds=0)
 
 
-def _await_results(lab: Lab, prefix: str, ids: list[str]) -> None:
-    wait_until(lambda: _results(lab, prefix, ids) == len(ids), TIMEOUT)
+def _ran_without_modules(lab: Lab, expected: int) -> int:
+    """How many messages a worker runs that is started as the guide says, naming no module."""
+    redis, queue = lab.redis.client(), f"{lab.env['PLAYBOOK_STOCK_QUEUE']}:bare"
+    env = {"PLAYBOOK_STOCK_QUEUE": queue}
+    with lab.taskiq_worker(f"{PROBES}.stock_broker:broker", name="taskiq-bare", env=env):
+        sent = _send(lab, "stock", env)
+        assert len(sent) == expected
+        wait_until(lambda: _all_acknowledged(redis, queue), TIMEOUT)
+        return _ran(lab, "stock", sent, env, seconds=0)
+
+
+def _all_acknowledged(redis: Any, queue: str) -> bool:
+    (group,) = redis.xinfo_groups(queue)
+    return bool(group["entries-read"] == redis.xlen(queue) and group["pending"] == 0)
+
+
+def _send(lab: Lab, module: str, env: dict[str, str] | None = None) -> list[str]:
+    ids: list[str] = lab.probe(f"{PROBES}.send", f"{PROBES}.{module}", env=env)
+    return ids
+
+
+def _ran(
+    lab: Lab, module: str, ids: list[str], env: dict[str, str] | None = None, seconds: float = TIMEOUT
+) -> int:
+    count: int = lab.probe(f"{PROBES}.collect", f"{PROBES}.{module}", str(seconds), *ids, env=env)
+    return count
 
 
 def _upload(context: CheckContext, lab: Lab) -> None:

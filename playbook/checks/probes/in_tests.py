@@ -153,6 +153,8 @@ async def arguments(facts: Facts) -> None:
 
     stock = InMemoryBroker(await_inplace=True)
     for label, decorate in (("stock", stock_with_session), ("migrated", with_session)):
+        if label == "migrated":
+            stock.decorator_class = broker.decorator_class
         task = stock.register_task(decorate(echo), task_name=f"echo.{label}")
         result = await (await task.kiq(1, "007")).wait_result()
         facts[f"positional_{label}"] = result.return_value

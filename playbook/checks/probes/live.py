@@ -22,9 +22,9 @@ async def value(task: Any) -> Any:
 
 
 async def stored_result(task_id: str) -> tuple[bool, bool]:
-    """Whether the stored result is JSON, and whether it expires."""
+    """Whether what Redis keeps under the task's id is JSON, and whether it expires."""
     async with Redis.from_url(settings.TASKIQ_REDIS_URL or settings.CELERY_BROKER_URL) as redis:
-        key = f"{settings.TASKIQ_KEY_PREFIX}:result:{task_id}"
+        (key,) = [key async for key in redis.scan_iter(match=f"*{task_id}*")]
         raw, expires = await redis.get(key), await redis.ttl(key)
     try:
         json.loads(raw or "")

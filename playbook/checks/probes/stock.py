@@ -1,20 +1,6 @@
-"""The guide's broker, as it stands there, with one task: what becomes of messages sent before the first
-worker?"""
+"""The guide's broker with one task."""
 
-import os
-
-from taskiq.serializers import JSONSerializer
-from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
-
-URL = os.environ["CELERY_BROKER_URL"]
-PREFIX = os.environ["TASKIQ_KEY_PREFIX"] + ":stock"
-
-results: RedisAsyncResultBackend[object] = RedisAsyncResultBackend(
-    redis_url=URL, result_ex_time=86400, prefix_str=f"{PREFIX}:result", serializer=JSONSerializer()
-)
-broker = RedisStreamBroker(
-    url=URL, queue_name=f"{PREFIX}:queue", max_connection_pool_size=10, socket_timeout=None
-).with_result_backend(results)
+from playbook.checks.probes.stock_broker import broker
 
 
 @broker.task(task_name="probe.echo")

@@ -16,7 +16,7 @@ from playbook.rewrite.rule import Outcome, Refusal, parse
 
 @dataclass(frozen=True)
 class WireSignature:
-    """A decorator's wrapper gets `__signature__`, without the arguments that the decorator injects.
+    """A decorator's wrapper gets `__wire_signature__`: what callers pass, without the injected arguments.
 
     TaskIQ reads a task's parameters through every decorator and takes a message's first argument for the
     session otherwise (taskiq/receiver/receiver.py, `_prepare_task`).
@@ -71,7 +71,7 @@ class _AddSignature(cst.CSTTransformer):
         if len(injections) > 1 or None in injections:
             self._refuse(original_node)
             return updated_node
-        code = f"{name}.__signature__ = wire_signature({decorated}, {injections.pop()})"
+        code = f"{name}.__wire_signature__ = wire_signature({decorated}, {injections.pop()})"
         *before, last = updated_node.body.body
         last = cst.ensure_type(last, cst.SimpleStatementLine)
         statement = cst.ensure_type(cst.parse_statement(code), cst.SimpleStatementLine)
@@ -87,13 +87,13 @@ class _AddSignature(cst.CSTTransformer):
         line = self.get_metadata(PositionProvider, node).start.line
         reason = (
             "cannot tell which arguments this decorator injects; "
-            "set __signature__ on its wrapper by hand to what callers pass"
+            "set __wire_signature__ on its wrapper by hand to what callers pass"
         )
         self.refusals.append(Refusal(line, f"decorator {node.name.value}", reason))
 
 
 def _wrapper_of(decorator: cst.FunctionDef) -> tuple[str, cst.FunctionDef] | None:
-    """The wrapper that a decorator defines and returns, unless it has a `__signature__` already."""
+    """The wrapper that a decorator defines and returns, unless it states its wire signature already."""
     if not decorator.params.params or not isinstance(decorator.body, cst.IndentedBlock):
         return None
     last = decorator.body.body[-1]
@@ -101,7 +101,7 @@ def _wrapper_of(decorator: cst.FunctionDef) -> tuple[str, cst.FunctionDef] | Non
         return None
     returned = cst.ensure_type(cst.ensure_type(last, cst.SimpleStatementLine).body[0], cst.Return).value
     name = cst.ensure_type(returned, cst.Name).value
-    if m.findall(decorator.body, m.AssignTarget(target=m.Attribute(attr=m.Name("__signature__")))):
+    if m.findall(decorator.body, m.AssignTarget(target=m.Attribute(attr=m.Name("__wire_signature__")))):
         return None
     for statement in decorator.body.body:
         if isinstance(statement, cst.FunctionDef) and statement.name.value == name:

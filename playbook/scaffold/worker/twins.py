@@ -13,6 +13,7 @@ from typing import Any
 from taskiq.decor import AsyncTaskiqDecoratedTask
 
 from .broker import broker
+from .wire import on_the_wire
 
 
 class Twin(AsyncTaskiqDecoratedTask[..., Any]):
@@ -54,30 +55,7 @@ def native(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a new function that does what `function` does, for TaskIQ.
 
     A synchronous function that wraps a coroutine function is a loop bridge: TaskIQ runs the coroutine on
-    its own loop instead. The new function shows the wire signature and no annotations: arguments arrive as
-    they were sent, as under Celery, and are not converted.
+    its own loop instead.
     """
     inner = getattr(function, "__wrapped__", None)
-    target = inner if inner is not None and inspect.iscoroutinefunction(inner) else function
-    run = _awaiting(target) if inspect.iscoroutinefunction(target) else _calling(target)
-    for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
-        setattr(run, attribute, getattr(target, attribute))
-    signature = inspect.signature(target)
-    bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
-    run.__signature__ = inspect.Signature(bare)  # type: ignore[attr-defined]
-    run.__annotations__ = {}
-    return run
-
-
-def _awaiting(target: Callable[..., Any]) -> Callable[..., Any]:
-    async def run(*args: Any, **kwargs: Any) -> Any:
-        return await target(*args, **kwargs)
-
-    return run
-
-
-def _calling(target: Callable[..., Any]) -> Callable[..., Any]:
-    def run(*args: Any, **kwargs: Any) -> Any:
-        return target(*args, **kwargs)
-
-    return run
+    return on_the_wire(inner if inner is not None and inspect.iscoroutinefunction(inner) else function)

@@ -1,9 +1,13 @@
 """The signature that a message must fit.
 
-TaskIQ reads a task's parameters with `inspect.signature` (taskiq/receiver/receiver.py, `_prepare_task`),
-and that follows `__wrapped__` through every decorator. A decorator that injects arguments therefore shows
-parameters that no sender ever passes: TaskIQ would take a message's first argument for the session. The
-remedy is to state the wire signature on the wrapper.
+TaskIQ reads a task's parameters with `inspect.signature` (taskiq/receiver/receiver.py, `_prepare_task`), and
+that follows `__wrapped__` through every decorator. A decorator that injects arguments therefore shows
+parameters that no sender ever passes: TaskIQ would take a message's first argument for the session. So such
+a decorator states the wire signature on its wrapper.
+
+It does so in an attribute of its own. `__signature__` would reach Celery: `functools.wraps` hands it on to
+outer wrappers, and Celery checks the arguments of `.delay()` by it (celery/utils/functional.py,
+`head_from_fun`). Calls that Celery sends today would be refused.
 """
 
 import inspect
@@ -14,7 +18,7 @@ from typing import Any
 def wire_signature(
     function: Callable[..., Any], *, first: int = 0, named: tuple[str, ...] = (), adds: tuple[str, ...] = ()
 ) -> inspect.Signature:
-    """Return the signature of `function` as its callers see it.
+    """Return the signature of `function` as its callers see it, for the attribute `__wire_signature__`.
 
     Args:
         function: the function below the decorator.
@@ -22,10 +26,48 @@ def wire_signature(
         named: the parameters that the decorator supplies by name.
         adds: the keyword parameters that the decorator itself takes from the caller.
     """
-    parameters = list(inspect.signature(function).parameters.values())
+    parameters = list(_signature(function).parameters.values())
     kept = [p for p in parameters[first:] if p.name not in named]
     known = {p.name for p in kept}
     own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in adds if name not in known]
     rest = [p for p in kept if p.kind is inspect.Parameter.VAR_KEYWORD]
     kept = [p for p in kept if p.kind is not inspect.Parameter.VAR_KEYWORD]
     return inspect.Signature([*kept, *own, *rest])
+
+
+def on_the_wire(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a new function that does what `function` does and shows TaskIQ its wire signature.
+
+    It shows no annotations: arguments arrive as they were sent, as under Celery, and are not converted.
+    """
+    run = _awaiting(function) if inspect.iscoroutinefunction(function) else _calling(function)
+    for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(run, attribute, getattr(function, attribute))
+    parameters = _signature(function).parameters.values()
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
+    run.__signature__ = inspect.Signature(bare)  # type: ignore[attr-defined]
+    run.__annotations__ = {}
+    return run
+
+
+def states_wire_signature(function: Callable[..., Any]) -> bool:
+    """Whether a decorator of `function` injects arguments and says so."""
+    return hasattr(function, "__wire_signature__")
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    return getattr(function, "__wire_signature__", None) or inspect.signature(function)
+
+
+def _awaiting(target: Callable[..., Any]) -> Callable[..., Any]:
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        return await target(*args, **kwargs)
+
+    return run
+
+
+def _calling(target: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return target(*args, **kwargs)
+
+    return run

@@ -30,7 +30,7 @@ def with_session(function: Any) -> Any:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         return await function("session", *args, **kwargs)
 
-    wrapper.__signature__ = wire_signature(function, first=1)  # type: ignore[attr-defined]
+    wrapper.__wire_signature__ = wire_signature(function, first=1)  # type: ignore[attr-defined]
     return wrapper
 
 
@@ -134,6 +134,23 @@ def test_native_shows_the_wire_signature_without_annotations() -> None:
     assert str(inspect.signature(function)) == "(number, *, code='x')"
     assert function.__annotations__ == {}
     assert function.__name__ == "task"
+
+
+def test_the_wire_signature_does_not_reach_celery(app: Celery) -> None:
+    """Celery must go on accepting at `.delay()` what it accepted before."""
+
+    def stating(function: Any) -> Any:
+        wrapper = with_session(function)
+        wrapper.__signature__ = wrapper.__wire_signature__
+        return wrapper
+
+    async def function(session: str, *, name: str) -> None: ...
+
+    naive = app.task(bridge(stating(function)), name="naive", shared=False)
+    with pytest.raises(TypeError):
+        naive.__header__(1, 2, 3)
+    ours = app.task(bridge(with_session(function)), name="ours", shared=False)
+    ours.__header__(1, 2, 3)
 
 
 @pytest.mark.parametrize(
