@@ -118,7 +118,8 @@ def _ran_without_modules(lab: Lab, expected: int) -> int:
 
 def _all_acknowledged(redis: Any, queue: str) -> bool:
     (group,) = redis.xinfo_groups(queue)
-    return bool(group["entries-read"] == redis.xlen(queue) and group["pending"] == 0)
+    delivered = group["last-delivered-id"] == redis.xinfo_stream(queue)["last-generated-id"]
+    return bool(delivered and group["pending"] == 0)
 
 
 def _send(lab: Lab, module: str, env: dict[str, str] | None = None) -> list[str]:

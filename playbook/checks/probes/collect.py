@@ -19,7 +19,7 @@ async def main() -> int:
     backend = module.broker.result_backend
     deadline = time.monotonic() + seconds
     while True:
-        ready = sum([await backend.is_result_ready(task_id) for task_id in ids])
+        ready: int = sum([await backend.is_result_ready(task_id) for task_id in ids])
         if ready == len(ids) or time.monotonic() >= deadline:
             await module.broker.shutdown()
             return ready
