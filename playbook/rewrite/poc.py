@@ -18,7 +18,30 @@ from playbook.rewrite.rules.wire_signature import WireSignature
 from playbook.tree import Tree
 
 SCAFFOLD = Path(__file__).parent.parent / "scaffold"
-WORKER_MODULES = ("broker", "dependencies", "health", "streams", "twins", "wire")
+WORKER_MODULES = (
+    "broker",
+    "connections",
+    "context",
+    "deadletters",
+    "dependencies",
+    "errors",
+    "health",
+    "keeper",
+    "keys",
+    "lua",
+    "messages",
+    "middleware",
+    "results",
+    "retries",
+    "retry_arguments",
+    "running",
+    "sending",
+    "serialization",
+    "streams",
+    "tasks",
+    "twins",
+    "wire",
+)
 REQUIREMENTS = ("taskiq>=0.13,<0.14", "taskiq-redis>=1.2,<2")
 
 

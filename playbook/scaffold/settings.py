@@ -12,11 +12,18 @@ class Settings(BaseSettings):
     ENVIRONMENT: str = "production"
     CELERY_BROKER_URL: str = "redis://localhost:6379/1"
 
-    # TaskIQ: which Redis (None: the one Celery uses), the prefix of every key, how long results are kept
-    # (seconds).
+    # TaskIQ: which Redis (None: the one Celery uses), the prefix of every key (its braces keep all keys
+    # together on a cluster), how long results are kept (seconds), and the queues that workers read.
     TASKIQ_REDIS_URL: str | None = None
-    TASKIQ_KEY_PREFIX: str = "taskiq"
+    TASKIQ_KEY_PREFIX: str = "{taskiq}"
     TASKIQ_RESULT_TTL: int = 86_400
+    TASKIQ_QUEUES: str = "default"
+    # TaskIQ workers: seconds after a worker's last heartbeat until others take over its tasks; how many
+    # workers may die over one message; seconds that running tasks have when a worker stops (keep it below the
+    # time after which your supervisor kills).
+    TASKIQ_LEASE: float = 30.0
+    TASKIQ_MAX_DELIVERIES: int = 5
+    TASKIQ_STOP_TIMEOUT: float = 25.0
 
 
 settings = Settings()

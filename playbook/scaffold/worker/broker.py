@@ -1,35 +1,47 @@
 """The TaskIQ broker of this application.
 
 Workers are started with `taskiq worker PACKAGE.worker.broker:broker MODULE ...`: name every module that
-defines tasks after the broker. TaskIQ acknowledges and drops a message whose task no module has defined.
+defines tasks after the broker. A message whose task no module has defined becomes a dead letter.
 """
 
 from taskiq import AsyncBroker, InMemoryBroker
-from taskiq.serializers import JSONSerializer
-from taskiq_redis import RedisAsyncResultBackend
 
 from ..settings import settings
-from .streams import StreamBroker
+from .middleware import ContextMiddleware
+from .retries import RetryMiddleware
+from .serialization import MessageFormatter
+from .streams import StreamBroker, names
+from .tasks import DurableTask
 
 
 def create_broker() -> AsyncBroker:
     """Return the broker that the settings ask for.
 
     With `ENVIRONMENT=pytest` tasks run in place, inside `kiq`, and arguments arrive as they were sent.
-    Otherwise messages go through a Redis stream, and results are kept in Redis as JSON for
-    `TASKIQ_RESULT_TTL` seconds.
+    Otherwise messages go through a Redis stream, and results are kept in Redis as JSON.
     """
+    broker: AsyncBroker
     if settings.ENVIRONMENT == "pytest":
-        return InMemoryBroker(await_inplace=True, cast_types=False)
-    url = settings.TASKIQ_REDIS_URL or settings.CELERY_BROKER_URL
-    prefix = settings.TASKIQ_KEY_PREFIX
-    results: RedisAsyncResultBackend[object] = RedisAsyncResultBackend(
-        redis_url=url,
-        result_ex_time=settings.TASKIQ_RESULT_TTL,
-        prefix_str=f"{prefix}:result",
-        serializer=JSONSerializer(),
-    )
-    return StreamBroker(url=url, queue_name=f"{prefix}:queue").with_result_backend(results)
+        broker = InMemoryBroker(await_inplace=True, cast_types=False)
+        broker.formatter = MessageFormatter()
+    else:
+        broker = StreamBroker(
+            settings.TASKIQ_REDIS_URL or settings.CELERY_BROKER_URL,
+            prefix=settings.TASKIQ_KEY_PREFIX,
+            queues=names(settings.TASKIQ_QUEUES),
+            lease=settings.TASKIQ_LEASE,
+            max_deliveries=settings.TASKIQ_MAX_DELIVERIES,
+            stop_timeout=settings.TASKIQ_STOP_TIMEOUT,
+            result_ttl=settings.TASKIQ_RESULT_TTL,
+        )
+    return equip(broker)
+
+
+def equip(broker: AsyncBroker) -> AsyncBroker:
+    """Give a broker the tasks and middlewares that the worker modules rely on; return it."""
+    broker.decorator_class = DurableTask
+    broker.add_middlewares(ContextMiddleware(), RetryMiddleware())
+    return broker
 
 
 broker = create_broker()

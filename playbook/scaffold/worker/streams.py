@@ -1,66 +1,377 @@
-"""A Redis stream as a task queue.
+"""A Redis stream as a task queue that loses nothing.
 
-Invariant: a message that was sent is in the stream until a worker has acknowledged it, whoever was there
-first, the sender or the worker; and an acknowledged message leaves nothing behind.
+Invariants: a message that was sent is in Redis until a worker has written its outcome; the outcome (result,
+acknowledgement, what is sent next) is one atomic step; a worker holds no more messages than it runs; work of
+a worker that is gone is given to others. A task may run more than once, if its worker dies while it runs.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import asyncio
+import logging
+import os
+import socket
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
-from taskiq import AckableMessage
+from taskiq import AckableMessage, BrokerMessage, TaskiqMessage
 from taskiq_redis import RedisStreamBroker
+
+from . import lua
+from .connections import OUTAGE, TIMEOUT, async_client, pool_options, pool_url
+from .errors import MessageRejectedError, NotRegistered, TaskExpiredError, WorkerLostError
+from .keeper import Keeper, Pulse, Rules
+from .keys import GROUP, Keys
+from .messages import DeliveredMessage, Delivery, Outgoing, iso
+from .results import StreamResults, error_result
+from .serialization import MessageFormatter
+
+logger = logging.getLogger(__name__)
+
+BLOCK = 0.5
+"""Seconds that one read waits for a message."""
+
+SEND_PAUSES = (0.0, 0.2, 0.4)
+"""Seconds before each further attempt to send; Celery's default (`task_publish_retry_policy`)."""
+
+Entry = tuple[str, str, dict[bytes, bytes] | None]
+"""Stream, id in it, fields (None: the entry was trimmed)."""
 
 
 class StreamBroker(RedisStreamBroker):
-    """taskiq-redis' stream broker without its ways to lose or to leave messages.
+    """taskiq-redis' stream broker, with leases, dead letters, delays and one-step completion.
 
-    Differences from `taskiq_redis.redis_broker.RedisStreamBroker` (1.2.4):
-
-    - The consumer group starts at the beginning of the stream ("0"), not at its end ("$"). What was sent
-      before the first worker came up is run, not lost.
-    - When the group has vanished (Redis came back without its data), a worker declares it again and goes on.
-    - Acknowledging a message deletes it in the same transaction. The stream holds open work only.
-    - There is no socket time-out while a worker waits for messages: redis-py turns the cancellation of a
-      stopping worker into a time-out error on Python 3.11, and the worker would not stop.
-    - One message is read at a time, so that a worker holds no more than its own prefetch allows.
+    Of the parent (`taskiq_redis.redis_broker.RedisStreamBroker` 1.2.4) the connection pool and the declared
+    groups stay; sending, reading and acknowledging are replaced.
     """
 
-    def __init__(self, url: str, queue_name: str, **options: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "{taskiq}",
+        queues: Sequence[str] = ("default",),
+        lease: float = 30.0,
+        max_deliveries: int = 5,
+        stop_timeout: float | None = None,
+        result_ttl: int = 86_400,
+    ) -> None:
         """Create a broker.
 
         Args:
-            url: Redis URL.
-            queue_name: key of the stream. The consumer group has the same name.
-            options: further options of `RedisStreamBroker`.
+            url: where Redis is (`connections`).
+            prefix: begins every key; on a cluster it must hold a hash tag.
+            queues: queues that workers read; the first takes messages that name none.
+            lease: seconds after a worker's last heartbeat until others may take over its tasks.
+            max_deliveries: how many workers may die over a message until it is a dead letter.
+            stop_timeout: seconds that running tasks have when the worker stops. Then they are handed back and
+                the process ends. None: as long as they need.
+            result_ttl: seconds that results are kept.
         """
+        self.keys = Keys(prefix)
+        self.queues = tuple(queues)
         super().__init__(
-            url,
-            queue_name=queue_name,
-            consumer_group_name=queue_name,
+            pool_url(url),
+            queue_name=self.keys.stream(self.queues[0]),
+            consumer_group_name=GROUP,
             consumer_id="0",
-            xread_count=1,
-            socket_timeout=None,
-            **options,
+            additional_streams=dict.fromkeys(self._streams()[1:], ">"),
+            **pool_options(),
         )
+        self.redis = async_client(url, self.connection_pool)
+        self.formatter: MessageFormatter = DeliveryFormatter(self)
+        self.result_ttl = result_ttl
+        self.result_backend = StreamResults(self)
+        self.deliveries: dict[str, Delivery] = {}
+        self.consumer_name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._url = url
+        self._rules = Rules(
+            lease=lease,
+            max_deliveries=max_deliveries,
+            stop_timeout=stop_timeout,
+            lost_result=error_result(
+                WorkerLostError(f"{max_deliveries} workers died while they ran this task")
+            ),
+            result_ttl=result_ttl,
+        )
+        self._run_script = {
+            name: self.redis.register_script(getattr(lua, name))
+            for name in ("SEND", "COMPLETE", "BURY", "HAND_BACK")
+        }
+        self._keeper: Keeper | None = None
+        self._pulse: Pulse | None = None
+        self._beating = asyncio.Event()
+        self._capacity = 0
+        self._lost_reads = False
+        self._failing: set[asyncio.Task[None]] = set()
+
+    # Sending
+
+    async def kick(self, message: BrokerMessage) -> None:
+        """Send a message, at once or for later.
+
+        A message may arrive twice if the connection breaks between Redis' write and its answer.
+
+        Args:
+            message: see `Outgoing.of` for the labels that matter.
+
+        Raises:
+            redis.exceptions.RedisError: Redis cannot be reached.
+        """
+        outgoing = Outgoing.of(message, self.queues[0])
+        for pause in SEND_PAUSES:
+            try:
+                return await self._send(outgoing)
+            except OUTAGE:
+                await asyncio.sleep(pause)
+        await self._send(outgoing)
+
+    async def _send(self, outgoing: Outgoing) -> None:
+        async with asyncio.timeout(TIMEOUT):
+            if outgoing.due or outgoing.expires:
+                await self._run_script["SEND"](outgoing.keys(self.keys), outgoing.args())
+            else:
+                fields = {"id": outgoing.task_id, "data": outgoing.data}
+                await self.redis.xadd(self.keys.stream(outgoing.queue), fields)
+
+    # Receiving
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
-        """Yield messages, declaring the consumer group again whenever Redis has lost it."""
+        """Yield what this worker may run. The data of a message is the handle of its delivery."""
+        await self._begin()
+        try:
+            while True:
+                for entry in await self._fetch():
+                    if delivery := await self._accept(entry):
+                        self.deliveries[delivery.handle] = delivery
+                        yield AckableMessage(
+                            data=delivery.handle.encode(), ack=partial(self._complete, delivery)
+                        )
+        finally:
+            if self._keeper:
+                self._keeper.drain()
+            await self._insist(self._hand_back, limit=TIMEOUT)
+
+    async def _begin(self) -> None:
+        if self._keeper is None:
+            loop = asyncio.get_running_loop()
+            self._keeper = Keeper(
+                self._url, self.keys, self.queues, self.consumer_name, self._rules, self._pulse_for(loop)
+            )
+            self._keeper.start()
+        await self._beating.wait()
+
+    def _pulse_for(self, loop: asyncio.AbstractEventLoop) -> Callable[[Pulse], None]:
+        def feel(pulse: Pulse) -> None:
+            self._pulse = pulse
+            self._beating.set()
+
+        def pulse(found: Pulse) -> None:
+            # Waking the loop has a second use: a signal does not interrupt a loop that waits for I/O.
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(feel, found)
+
+        return pulse
+
+    async def _fetch(self) -> list[Entry]:
+        """Return entries for this worker, no more than it can start at once.
+
+        TaskIQ asks for a message when it can run one more. So a worker that has once asked while n tasks ran
+        may run n + 1, and it may read as many as are missing to the most that it has asked for.
+        """
+        self._capacity = max(self._capacity, len(self.deliveries) + 1)
+        free = max(1, self._capacity - len(self.deliveries))
+        streams = [self.keys.stream(queue) for queue in self.queues]
+        if self._lost_reads:
+            return await self._recover()
+        if self._pulse and self._pulse.suspects and not any(d.deaths > 1 for d in self.deliveries.values()):
+            for queue in self.queues:
+                if found := await self._read({self.keys.suspects(queue): ">"}, 1):
+                    return found
+        if len(streams) > 1:
+            # One read of several streams may return `count` of each. So each is asked by itself first.
+            for stream in streams:
+                if found := await self._read({stream: ">"}, free):
+                    return found
+        return await self._read(dict.fromkeys(streams, ">"), free if len(streams) == 1 else 1, block=BLOCK)
+
+    async def _recover(self) -> list[Entry]:
+        """Return what Redis has given to this worker in an answer that never came."""
+        found = await self._read(dict.fromkeys(self._streams(), "0"), None)
+        if not self._lost_reads:
+            return [entry for entry in found if f"{entry[0]} {entry[1]}" not in self.deliveries]
+        return []
+
+    async def _read(self, streams: dict[str, str], count: int | None, block: float = 0) -> list[Entry]:
+        """Read streams; nothing if Redis is away. `block`: seconds to wait for a first message."""
+        wait = int(block * 1000) or None
+        try:
+            async with asyncio.timeout(TIMEOUT + block):
+                reply = await self.redis.xreadgroup(
+                    GROUP, self.consumer_name, streams, count=count, block=wait
+                )
+        except OUTAGE:
+            self._lost_reads = True
+            await asyncio.sleep(BLOCK)
+            return []
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            # Redis came back without its data.
+            await self._insist(self._declare_consumer_group)
+            return []
+        if "0" in streams.values():
+            self._lost_reads = False
+        return [(stream.decode(), id.decode(), fields) for stream, found in reply for id, fields in found]
+
+    async def _accept(self, entry: Entry) -> Delivery | None:
+        """Return the delivery of an entry, or None after putting aside what cannot be run."""
+        stream, id, fields = entry
+        queue = stream.removeprefix(self.keys.stream("")).removesuffix(":suspects")
+        if not fields or b"data" not in fields:
+            reason = "it has no field `data`" if fields else "it was trimmed from the stream"
+            await self._bury(stream, id, queue, reason)
+            return None
+        task_id = fields.get(b"id", b"").decode()
+        try:
+            message = MessageFormatter.loads(self.formatter, fields[b"data"])
+            message.parse_labels()
+            message.labels_types = None
+        except Exception as error:
+            reason = f"it cannot be parsed: {error}"
+            await self._bury(stream, id, queue, reason, task_id, MessageRejectedError(reason))
+            return None
+        if self.find_task(message.task_name) is None:
+            unknown = NotRegistered(message.task_name)
+            await self._bury(stream, id, queue, str(unknown), message.task_id, unknown)
+            return None
+        due, expires = (int(fields[name]) if name in fields else None for name in (b"due", b"expires"))
+        deaths = int(fields.get(b"deaths", 0))
+        delivery = Delivery(stream, id, queue, message, deaths, due, expires)
+        if expires is not None and self.now_ms() >= expires:
+            logger.info("task %s (%s) expired at %s", message.task_id, message.task_name, iso(expires))
+            delivery.outcome.result = error_result(TaskExpiredError(f"it expired at {iso(expires)}"))
+            await self._complete(delivery)
+            return None
+        return delivery
+
+    def now_ms(self) -> int:
+        """Return the time by Redis' clock (ms)."""
+        assert self._pulse is not None
+        return int((time.monotonic() + self._pulse.offset) * 1000)
+
+    # Finishing
+
+    async def _complete(self, delivery: Delivery) -> None:
+        """Write the outcome of a delivery, in one call; wait for Redis as long as it takes."""
+        if delivery.done:
+            return
+        outcome = delivery.outcome
+        keys = [delivery.stream, self.keys.result(delivery.message.task_id)]
+        args = [GROUP, delivery.entry, outcome.result, self.result_ttl]
+        for outgoing in outcome.sends:
+            keys += outgoing.keys(self.keys)
+            args += outgoing.args()
+        written = await self._insist(partial(self._run_script["COMPLETE"], keys, args))
+        delivery.done = True
+        self.deliveries.pop(delivery.handle, None)
+        if not written:
+            logger.warning(
+                "the outcome of task %s was not written: it was no longer this worker's, or it had been "
+                "written before the connection broke",
+                delivery.message.task_id,
+            )
+
+    def watch(self, delivery: Delivery) -> None:
+        """Make sure that a delivery ends, even if TaskIQ itself fails while it handles it."""
+        handler = asyncio.current_task()
+        assert handler is not None
+        handler.add_done_callback(partial(self._settle, delivery))
+
+    def _settle(self, delivery: Delivery, handler: "asyncio.Task[Any]") -> None:
+        if delivery.done or handler.cancelled() or (error := handler.exception()) is None:
+            return
+        # What lies between TaskIQ's own try blocks, such as the parsing of arguments, ends here.
+        task = asyncio.ensure_future(self._fail(delivery, error))
+        self._failing.add(task)
+        task.add_done_callback(self._failing.discard)
+
+    async def _fail(self, delivery: Delivery, error: BaseException) -> None:
+        logger.error("task %s could not be handled", delivery.message.task_id, exc_info=error)
+        reason = f"the worker could not handle it: {error!r}"
+        await self._bury(
+            delivery.stream, delivery.entry, delivery.queue, reason, delivery.message.task_id, error
+        )
+        delivery.done = True
+        self.deliveries.pop(delivery.handle, None)
+
+    async def _bury(
+        self,
+        stream: str,
+        id: str,
+        queue: str,
+        reason: str,
+        task_id: str = "",
+        error: BaseException | None = None,
+    ) -> None:
+        """Move an entry to the dead letters, and tell the caller if the task's id is known."""
+        logger.error("entry %s of queue %s is a dead letter: %s", id, queue, reason)
+        result = error_result(error) if task_id and error else b""
+        keys = [stream, self.keys.dead, self.keys.result(task_id)]
+        args = [GROUP, id, queue, reason, result, self.result_ttl]
+        await self._insist(partial(self._run_script["BURY"], keys, args))
+
+    async def _hand_back(self) -> None:
+        """Give back what was read and is not running here."""
+        await self._run_script["HAND_BACK"](self._streams(), [GROUP, self.consumer_name, *self.deliveries])
+
+    async def shutdown(self) -> None:
+        """Hand back what still runs, end the lease and close the connections."""
+        if self._failing:
+            await asyncio.wait(self._failing, timeout=TIMEOUT)
+        if self._keeper:
+            self.deliveries.clear()
+            await self._insist(self._hand_back, limit=1)
+            await asyncio.to_thread(self._keeper.stop)
+            self._keeper = None
+            self._beating.clear()
+        await super().shutdown()
+        await self.redis.aclose()
+
+    def _streams(self) -> list[str]:
+        """Return the keys of all streams that this worker reads."""
+        return [key(queue) for key in (self.keys.stream, self.keys.suspects) for queue in self.queues]
+
+    async def _insist(self, call: Callable[[], Awaitable[Any]], limit: float | None = None) -> Any:
+        """Call until Redis answers, or for `limit` seconds; return the answer, None if there was none."""
+        pause, ends = 0.05, None if limit is None else time.monotonic() + limit
         while True:
             try:
-                async for message in super().listen():
-                    yield message
-            except ResponseError as error:
-                if not str(error).startswith("NOGROUP"):
-                    raise
-                await self._declare_consumer_group()
+                async with asyncio.timeout(TIMEOUT):
+                    return await call()
+            except OUTAGE as error:
+                if ends is not None and time.monotonic() + pause > ends:
+                    logger.warning("gave up: %s", error)
+                    return None
+                await asyncio.sleep(pause)
+                pause = min(1.0, pause * 2)
 
-    def _ack_generator(self, id: str, queue_name: str) -> Callable[[], Awaitable[None]]:
-        async def acknowledge() -> None:
-            async with Redis(connection_pool=self.connection_pool).pipeline(transaction=True) as pipeline:
-                pipeline.xack(queue_name, self.consumer_group_name, id)
-                pipeline.xdel(queue_name, id)
-                await pipeline.execute()
 
-        return acknowledge
+class DeliveryFormatter(MessageFormatter):
+    """Turns the handle that `listen` gives to TaskIQ into the message that was already parsed."""
+
+    def __init__(self, broker: StreamBroker) -> None:
+        super().__init__()
+        self._broker = broker
+
+    def loads(self, message: bytes) -> TaskiqMessage:
+        """Return the message of a delivery."""
+        delivery = self._broker.deliveries[message.decode()]
+        return DeliveredMessage.model_construct(**dict(delivery.message), delivery=delivery)
+
+
+def names(text: str) -> list[str]:
+    """Return the names in a comma-separated list."""
+    return [name for part in text.split(",") if (name := part.strip())]

@@ -1,55 +1,51 @@
-"""The stream broker keeps what the stock one loses, and leaves nothing behind."""
+"""The stream broker keeps what the stock one loses, and leaves nothing behind (traps T1, T9 to T12)."""
 
 import asyncio
 import contextlib
-import os
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
-from taskiq import AckableMessage
+from redis.exceptions import ResponseError
+from taskiq import AckableMessage, AsyncTaskiqTask
 from taskiq.message import BrokerMessage
-from taskiq_redis import RedisStreamBroker
+from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
-from playbook.lab import Process, RedisServer, wait_until
-from playbook.lab.surroundings import child_env
+from playbook.scaffold.worker.deadletters import DeadLetters
+from playbook.scaffold.worker.errors import MessageRejectedError, NotRegistered
 from playbook.scaffold.worker.streams import StreamBroker
+from tests.playbook.integration.scaffold import (
+    GROUP,
+    QUEUE,
+    Site,
+    kick,
+    our_broker,
+    receiving,
+    until,
+)
 
+pytest_plugins = ("tests.playbook.integration.scaffold_fixtures",)
 pytestmark = pytest.mark.integration
-QUEUE = "tests:queue"
 BLOCK_MS = 50
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as started:
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def no_queue(server: RedisServer) -> None:
-    server.client().delete(QUEUE)
-
-
-def stock(server: RedisServer) -> RedisStreamBroker:
-    return RedisStreamBroker(server.url, queue_name=QUEUE, consumer_group_name=QUEUE, xread_block=BLOCK_MS)
-
-
-def ours(server: RedisServer) -> StreamBroker:
-    return StreamBroker(server.url, QUEUE, xread_block=BLOCK_MS)
+def stock(site: Site, **options: Any) -> RedisStreamBroker:
+    broker = RedisStreamBroker(
+        site.server.url,
+        queue_name=QUEUE,
+        consumer_group_name=GROUP,
+        xread_block=BLOCK_MS,
+        socket_timeout=None,
+        **options,
+    )
+    broker.with_result_backend(RedisAsyncResultBackend(site.server.url))
+    return broker
 
 
 def message(number: int) -> BrokerMessage:
     return BrokerMessage(task_id=str(number), task_name="t", message=str(number).encode(), labels={})
 
 
-async def sent(broker: RedisStreamBroker, numbers: range) -> None:
-    for number in numbers:
-        await broker.kick(message(number))
-
-
-async def received(broker: RedisStreamBroker, count: int, within: float = 5) -> list[AckableMessage]:
+async def received(broker: RedisStreamBroker, count: int, within: float) -> list[AckableMessage]:
     """Up to `count` messages; fewer if no more come within so many seconds."""
     found: list[AckableMessage] = []
     with contextlib.suppress(TimeoutError):
@@ -61,65 +57,252 @@ async def received(broker: RedisStreamBroker, count: int, within: float = 5) -> 
     return found
 
 
-async def test_what_is_sent_before_the_first_worker_is_run(server: RedisServer) -> None:
-    lost = stock(server)
-    await sent(lost, range(5))
-    await lost.startup()
-    assert await received(lost, 5, within=0.5) == []
-    await lost.shutdown()
-    server.client().delete(QUEUE)
+def collecting(broker: Any) -> list[Any]:
+    """Register a task `collect` that keeps what it gets."""
+    found: list[Any] = []
 
-    broker = ours(server)
-    await sent(broker, range(5))
+    @broker.task("collect")
+    async def collect(value: Any) -> Any:
+        found.append(value)
+        return value
+
+    return found
+
+
+async def failed(task: AsyncTaskiqTask[Any]) -> BaseException:
+    result = await task.wait_result(check_interval=0.02, timeout=10)
+    assert result.is_err
+    assert result.error is not None
+    return result.error
+
+
+async def test_stock_loses_what_is_sent_before_the_first_worker(site: Site) -> None:
+    broker = stock(site)
+    for number in range(5):
+        await broker.kick(message(number))
     await broker.startup()
-    assert [item.data for item in await received(broker, 5)] == [b"0", b"1", b"2", b"3", b"4"]
+    assert await received(broker, 5, within=0.5) == []
     await broker.shutdown()
 
 
-async def test_an_acknowledged_message_leaves_nothing_behind(server: RedisServer) -> None:
-    redis = server.client()
-    for broker, left in ((stock(server), 3), (ours(server), 0)):
+async def test_what_is_sent_before_the_first_worker_is_run(site: Site) -> None:
+    broker = our_broker(site.server.url)
+    found = collecting(broker)
+    for number in range(5):
+        await kick(broker, "collect", number)
+    async with receiving(broker, slots=1):
+        await until(lambda: len(found) == 5)
+    assert found == [0, 1, 2, 3, 4]
+
+
+async def test_stock_keeps_acknowledged_entries(site: Site) -> None:
+    broker = stock(site)
+    await broker.startup()
+    for number in range(3):
+        await broker.kick(message(number))
+    for item in await received(broker, 3, within=5):
+        await item.ack()  # type: ignore[misc]
+    assert site.redis.xlen(QUEUE) == 3
+    await broker.shutdown()
+
+
+async def test_a_finished_task_leaves_its_result_only(site: Site) -> None:
+    broker = our_broker(site.server.url)
+    collecting(broker)
+    task = await kick(broker, "collect", "x")
+    async with receiving(broker):
+        assert (await task.wait_result(check_interval=0.02, timeout=10)).return_value == "x"
+        assert site.redis.xlen(QUEUE) == 0
+        assert site.redis.xpending(QUEUE, GROUP)["pending"] == 0
+        assert 0 < site.redis.ttl(f"{{taskiq}}:result:{task.task_id}") <= 86_400
+
+
+async def test_a_worker_survives_a_redis_that_comes_back_empty(site: Site) -> None:
+    broker = our_broker(site.server.url)
+    found = collecting(broker)
+    async with receiving(broker):
+        await kick(broker, "collect", 1)
+        await until(lambda: found == [1])
+        site.redis.flushall()
+        site.redis.script_flush()
+        await kick(broker, "collect", 2)
+        await until(lambda: found == [1, 2])
+
+
+async def test_an_unknown_task_is_a_dead_letter_and_its_caller_learns_it(site: Site) -> None:
+    silent = stock(site, consumer_id="0")
+    async with receiving(silent):
+        task = await kick(silent, "nobody.knows", 1)
+        await until(lambda: site.redis.xinfo_groups(QUEUE)[0]["last-delivered-id"] != "0-0")
+        await until(lambda: site.redis.xpending(QUEUE, GROUP)["pending"] == 0)
+        assert not await task.is_ready()
+    site.redis.flushall()
+
+    broker = our_broker(site.server.url)
+    async with receiving(broker):
+        task = await kick(broker, "nobody.knows", 1)
+        error = await failed(task)
+        assert isinstance(error, NotRegistered)
+        assert "nobody.knows" in str(error)
+        (letter,) = await DeadLetters(broker).list()
+    assert letter.task_id == task.task_id
+    assert "nobody.knows" in letter.reason
+
+
+async def test_a_dead_letter_can_be_sent_again_or_deleted(site: Site) -> None:
+    broker = our_broker(site.server.url)
+    letters = DeadLetters(broker)
+    async with receiving(broker):
+        await failed(await kick(broker, "collect", "late"))
+        await failed(await kick(broker, "never.there", 0))
+        found = collecting(broker)
+        first, second = await letters.list()
+        assert await letters.replay(first.entry_id)
+        assert not await letters.replay(first.entry_id)
+        await until(lambda: found == ["late"])
+        assert await letters.delete(second.entry_id)
+        assert await letters.count() == 0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"foo": "bar"}, {"id": "i", "data": "no json"}, {"data": '{"task_id": 1}'}, {"data": b"\xff"}],
+    ids=["foreign", "no JSON", "no message", "no text"],
+)
+async def test_what_cannot_be_parsed_is_put_aside(site: Site, fields: dict[str, Any]) -> None:
+    broker = our_broker(site.server.url)
+    found = collecting(broker)
+    site.redis.xadd(QUEUE, fields)
+    async with receiving(broker):
+        await kick(broker, "collect", "after")
+        await until(lambda: found == ["after"])
+        (letter,) = await DeadLetters(broker).list()
+        assert letter.queue == "default"
+        assert letter.reason
+    assert site.redis.xlen(QUEUE) == 0
+
+
+async def test_stock_ends_on_an_entry_without_data(site: Site) -> None:
+    broker = stock(site)
+    await broker.startup()
+    site.redis.xadd(QUEUE, {"foo": "bar"})
+    with pytest.raises(KeyError):
+        await received(broker, 1, within=5)
+    await broker.shutdown()
+
+
+async def test_the_sender_of_a_malformed_message_learns_it(site: Site) -> None:
+    broker = our_broker(site.server.url)
+    site.redis.xadd(QUEUE, {"id": "i", "data": "no json"})
+    async with receiving(broker):
+        assert isinstance(await failed(AsyncTaskiqTask("i", broker.result_backend)), MessageRejectedError)
+
+
+class Unparsable:
+    """A type whose parsing fails with what TaskIQ does not expect."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        raise LookupError("no such schema")
+
+
+def unparsable(broker: Any) -> None:
+    async def task(value: Unparsable) -> None:
+        raise AssertionError("never run")
+
+    task.__annotations__ = {"value": Unparsable}
+    broker.register_task(task, "unparsable")
+
+
+async def test_an_error_while_parsing_arguments_ends_the_task(site: Site) -> None:
+    """T11: TaskIQ catches ValueError and RuntimeError there; the rest leaves the message pending for ever."""
+    hanging = stock(site, consumer_id="0")
+    unparsable(hanging)
+    async with receiving(hanging):
+        task = await kick(hanging, "unparsable", 1)
+        await until(lambda: site.redis.xpending(QUEUE, GROUP)["pending"] == 1)
+        with contextlib.suppress(Exception):
+            await task.wait_result(check_interval=0.02, timeout=0.5)
+        assert not await task.is_ready()
+    site.redis.flushall()
+
+    broker = our_broker(site.server.url)
+    unparsable(broker)
+    async with receiving(broker):
+        assert isinstance(await failed(await kick(broker, "unparsable", 1)), LookupError)
+        (letter,) = await DeadLetters(broker).list()
+        assert "LookupError" in letter.reason
+    assert site.redis.xlen(QUEUE) == 0
+
+
+async def test_an_entry_that_was_trimmed_in_flight_does_no_harm(site: Site) -> None:
+    """T9: the worker that had read it dies; what is left is an id without fields."""
+    broker = our_broker(site.server.url)
+    found = collecting(broker)
+    await broker.startup()
+    id = site.redis.xadd(QUEUE, {"id": "gone", "data": "{}"})
+    site.redis.xreadgroup(GROUP, "dead", {QUEUE: ">"})
+    site.redis.zadd(f"{QUEUE}:workers", {"dead": 1})
+    site.redis.xdel(QUEUE, id)
+    async with receiving(broker):
+        await until(lambda: site.redis.xlen("{taskiq}:dead") == 1)
+        await kick(broker, "collect", "after")
+        await until(lambda: found == ["after"])
+        assert "trimmed" in (await DeadLetters(broker).list())[0].reason
+
+
+async def test_several_queues(site: Site) -> None:
+    both = our_broker(site.server.url, queues=("high", "low"))
+    found = collecting(both)
+    await kick(both, "collect", "first queue")
+    await kick(both, "collect", "low", queue_name="low")
+    await kick(both, "collect", "elsewhere", queue_name="elsewhere")
+    async with receiving(both):
+        await until(lambda: len(found) == 2)
+    assert set(found) == {"first queue", "low"}
+    assert site.redis.xlen("{taskiq}:queue:elsewhere") == 1
+
+
+async def test_a_result_that_json_cannot_express_is_an_error(site: Site) -> None:
+    broker: StreamBroker = our_broker(site.server.url)
+
+    @broker.task("odd")
+    async def odd() -> Any:
+        return {1, 2}
+
+    async with receiving(broker):
+        assert isinstance(await failed(await kick(broker, "odd")), TypeError)
+
+
+async def test_nothing_is_written_for_a_task_that_others_have_taken_over(site: Site) -> None:
+    broker = our_broker(site.server.url)
+    started = asyncio.Event()
+    go_on = asyncio.Event()
+
+    @broker.task("held")
+    async def held() -> str:
+        started.set()
+        await go_on.wait()
+        return "late"
+
+    async with receiving(broker):
+        task = await kick(broker, "held")
+        await started.wait()
+        ((entry, _),) = site.redis.xrange(QUEUE)
+        site.redis.xack(QUEUE, GROUP, entry)
+        go_on.set()
+        await until(lambda: not broker.deliveries)
+        assert not await task.is_ready()
+
+
+def test_a_foreign_group_error_is_not_swallowed(site: Site) -> None:
+    broker = our_broker(site.server.url)
+    site.redis.set(QUEUE, "no stream")
+
+    async def listen() -> None:
         await broker.startup()
-        await sent(broker, range(3))
-        for item in await received(broker, 3):
-            await item.ack()  # type: ignore[misc]
-        assert redis.xpending(QUEUE, QUEUE)["pending"] == 0
-        assert redis.xlen(QUEUE) == left
-        await broker.shutdown()
-        redis.delete(QUEUE)
+        async for _ in broker.listen():
+            raise AssertionError("there is nothing to read")
 
-
-async def test_a_worker_survives_a_redis_that_comes_back_empty(server: RedisServer) -> None:
-    broker = ours(server)
-    await broker.startup()
-    listening = asyncio.create_task(received(broker, 1, within=10))
-    await sent(broker, range(1))
-    assert len(await listening) == 1
-    server.client().delete(QUEUE)
-    await sent(broker, range(7, 8))
-    assert [item.data for item in await received(broker, 1, within=10)] == [b"7"]
-    await broker.shutdown()
-
-
-async def test_an_unacknowledged_message_stays_in_the_stream(server: RedisServer) -> None:
-    broker = ours(server)
-    await broker.startup()
-    await sent(broker, range(2))
-    await received(broker, 1)
-    assert server.client().xlen(QUEUE) == 2
-    await broker.shutdown()
-
-
-def test_an_idle_worker_stops(server: RedisServer, tmp_path: Path) -> None:
-    """On Python 3.11 the stock broker's worker hangs for more than a minute here."""
-    package = "playbook.scaffold.worker"
-    log = tmp_path / "worker.log"
-    command = [sys.executable, "-m", "taskiq", "worker", f"{package}.broker:broker", f"{package}.health"]
-    env = child_env(variables={"CELERY_BROKER_URL": server.url, "PATH": os.environ["PATH"]})
-    worker = Process([*command, "--workers", "1"], name="worker", log_path=log, env=env)
-    try:
-        wait_until(lambda: "Listening started." in log.read_text(), 30)
-        worker.stop(grace=15)
-        assert worker.returncode == 0, "it had to be killed"
-    finally:
-        worker.kill()
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        asyncio.run(asyncio.wait_for(listen(), 20))

@@ -1,0 +1,136 @@
+"""A message on its way to Redis, and a message that a worker holds."""
+
+import math
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ConfigDict
+from taskiq import BrokerMessage, TaskiqMessage
+
+from .keys import Keys
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message to send.
+
+    Attributes:
+        queue: name of the queue.
+        task_id: the task's id.
+        data: the message.
+        due: when to run it, as the scripts read it (`lua`): "", "+MS" or "MS".
+        expires: until when it may start, in the same form.
+    """
+
+    queue: str
+    task_id: str
+    data: bytes
+    due: str = ""
+    expires: str = ""
+
+    @classmethod
+    def of(cls, message: BrokerMessage, queue: str) -> "Outgoing":
+        """Read a message's labels: `queue_name`, `countdown` (s), `eta` (ISO), `expires` (s or ISO).
+
+        Args:
+            message: what TaskIQ wants to send.
+            queue: the queue if the message names none.
+        """
+        labels = message.labels
+        return cls(
+            queue=str(labels.get("queue_name") or queue),
+            task_id=message.task_id,
+            data=message.message,
+            due=moment(labels.get("countdown"), labels.get("eta")),
+            expires=moment(labels.get("expires")),
+        )
+
+    def keys(self, keys: Keys) -> list[str]:
+        """Return the keys that the scripts need for it."""
+        return [keys.stream(self.queue), keys.delayed(self.queue), keys.payloads(self.queue)]
+
+    def args(self) -> list[Any]:
+        """Return the arguments that the scripts need for it."""
+        return [self.task_id, self.data, self.due, self.expires, uuid.uuid4().hex]
+
+
+@dataclass
+class Outcome:
+    """What a worker writes in one step when a task is done: its result, and what to send."""
+
+    result: bytes = b""
+    sends: list[Outgoing] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Delivery:
+    """An entry of a stream that a worker holds.
+
+    Attributes:
+        stream: key of the stream.
+        entry: id of the entry in it.
+        queue: name of the queue.
+        message: the message, its labels parsed.
+        deaths: how many workers have died while they ran it.
+        due: when it was due (ms), if it was delayed.
+        expires: until when it may start (ms), if it expires.
+        outcome: what is written when the task is done.
+        done: whether that has happened.
+    """
+
+    stream: str
+    entry: str
+    queue: str
+    message: TaskiqMessage
+    deaths: int = 0
+    due: int | None = None
+    expires: int | None = None
+    outcome: Outcome = field(default_factory=Outcome)
+    done: bool = False
+
+    @property
+    def handle(self) -> str:
+        """The entry's name in this Redis."""
+        return f"{self.stream} {self.entry}"
+
+
+class DeliveredMessage(TaskiqMessage):
+    """A message that knows by which delivery it came."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    delivery: Delivery
+
+
+def moment(*values: Any) -> str:
+    """Return the first value that is there, as the scripts read it.
+
+    Args:
+        values: seconds from now, a datetime, or one of the two as text. A naive datetime is UTC, as under
+            Celery with `enable_utc`.
+
+    Raises:
+        ValueError: it is none of that.
+    """
+    value = next((value for value in values if value is not None), None)
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        value = _parsed(value)
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return f"{math.ceil(aware.timestamp() * 1000)}"
+    return f"+{max(0, math.ceil(value * 1000))}"
+
+
+def iso(ms: int | None) -> str | None:
+    """Return a time (ms) as ISO 8601 in UTC."""
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat()
+
+
+def _parsed(text: str) -> float | datetime:
+    try:
+        return float(text)
+    except ValueError:
+        return datetime.fromisoformat(text)

@@ -1,0 +1,60 @@
+"""Task definitions: Celery's retry options and bound tasks on TaskIQ's decorator."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from taskiq.decor import AsyncTaskiqDecoratedTask
+
+from .context import current_task
+from .retries import POLICY_OPTIONS, RetryPolicy
+from .wire import on_the_wire, states_wire_signature
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class DurableTask(AsyncTaskiqDecoratedTask[P, R]):
+    """A task with a retry policy.
+
+    The options of `RetryPolicy` and `bind` are Celery's. They stay with the task; other labels travel with
+    every message, as text.
+    """
+
+    def __init__(
+        self,
+        broker: Any,
+        task_name: str,
+        original_func: Callable[P, R],
+        labels: dict[str, Any],
+        return_type: type[R] | None = None,
+    ) -> None:
+        """Create the task; `labels` are the options of the decorator."""
+        options = {name: labels.pop(name) for name in POLICY_OPTIONS if name in labels}
+        self.retry_policy = RetryPolicy.of(options)
+        if labels.pop("bind", False):
+            original_func = bound(original_func)
+        elif states_wire_signature(original_func):
+            original_func = on_the_wire(original_func)
+        super().__init__(broker, task_name, original_func, labels, return_type)
+
+
+def bound(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that passes the current task as `self`, and shows the other parameters only."""
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def run(*args: Any, **kwargs: Any) -> Any:
+            return await function(current_task, *args, **kwargs)
+
+    else:
+
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return function(current_task, *args, **kwargs)
+
+    signature = inspect.signature(function)
+    rest = list(signature.parameters.values())[1:]
+    run.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
+    return run
