@@ -24,8 +24,8 @@ from playbook.parameters import URL_VARIABLES, Parameters
 from playbook.progress import RunProgress
 from playbook.results import CellTiming
 
-MESSAGE_LENGTH = 1000
-"""Characters of a failing cell's message that are kept."""
+MESSAGE_LINES = 4
+"""Lines up to which a failing cell's message is kept whole."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,14 @@ class _Cells:
         self._progress.cell_ended()
 
     def failure(self, reason: str) -> str:
-        """Why the current cell failed, in one paragraph and without credentials."""
-        paragraph = " ".join(reason.strip().split("\n\n")[0].split())
-        return mask_url(f"cell {self._number} ({self._heading}): {paragraph}"[:MESSAGE_LENGTH])
+        """Why the current cell failed, in one paragraph and without credentials.
+
+        Of a long message, such as the tail of a log, the first line and the last say most.
+        """
+        lines = [" ".join(line.split()) for line in reason.splitlines() if line.strip()]
+        if len(lines) > MESSAGE_LINES:
+            lines = [lines[0], "...", lines[-1]]
+        return mask_url(f"cell {self._number} ({self._heading}): {' '.join(lines)}")
 
 
 def _runs(cell: nbformat.NotebookNode) -> bool:

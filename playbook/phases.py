@@ -47,6 +47,12 @@ class Applied:
     diff: str = ""
 
 
+def _inventory_checks() -> tuple[Check, ...]:
+    from playbook.checks.inventory import CHECKS
+
+    return CHECKS
+
+
 def _poc_slice(application: Application, tree: Tree) -> Slice:
     from playbook.rewrite.poc import slice_
 
@@ -64,6 +70,7 @@ PHASES: tuple[Phase, ...] = (
         name="00_inventory",
         title="Inventory",
         summary="Finds every use of Celery, orders the tasks by risk, names what will be refused.",
+        load_checks=_inventory_checks,
     ),
     Phase(
         name="01_poc",

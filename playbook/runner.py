@@ -64,11 +64,12 @@ def _run(
     parameters: Mapping[str, Parameters],
     progress: RunProgress,
 ) -> RunResult:
+    notebooks = {phase.name: notebook_path(application, phase) for phase in phases}
     workspace = Workspace(run_dir, application)
     workspace.ensure()
     result = current_result(application, run_dir)
     for phase in phases:
-        notebook = notebook_path(application, phase)
+        notebook = notebooks[phase.name]
         inputs = inputs_digest(application, notebook, parameters[phase.name])
         if is_done(result.phase(phase.name), inputs, workspace):
             progress.say(f"{phase.name}: nothing to do, signed off with the same inputs")

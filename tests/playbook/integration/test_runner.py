@@ -69,7 +69,7 @@ def test_equal_runs_differ_in_timings_and_name_only(base: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("raise", "cell 5 (Applying): RuntimeError: first line second line"),
+        ("raise", "cell 5 (Applying): RuntimeError: first line ... last line"),
         ("die", "cell 5 (Applying): the kernel died"),
         ("check", "01_poc stops: check broker failed: the broker does not name redis"),
         ("silent", "the notebook ended without signing off; let its last cell call phase.sign_off()"),

@@ -10,10 +10,15 @@ audio: str = ""
 
 # %%
 import os  # noqa: E402
+import sys  # noqa: E402
 import time  # noqa: E402
+
+sys.path.insert(0, os.environ["TINY_HOME"])
+import tiny  # noqa: E402
 
 from playbook.session import open_phase  # noqa: E402
 
+tiny.install()
 phase = open_phase(
     "00_inventory",
     run_dir=run_dir,

@@ -35,7 +35,7 @@ print(phase.apply().changed)
 
 # %%
 if os.environ.get("TINY_FAULT") == "raise":
-    raise RuntimeError("first line\nsecond line\n\nmore")
+    raise RuntimeError("first line\nsecond\nthird\n\nfourth\nlast line")
 if os.environ.get("TINY_FAULT") == "die":
     os._exit(9)
 
