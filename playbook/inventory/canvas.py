@@ -119,7 +119,7 @@ def _changed(ev: Evaluator, source: Source, node: ast.Call, sig: Sig) -> Sig:
 def _by_name(ev: Evaluator, source: Source, node: ast.Call) -> Value:
     positional, keywords = arguments(node)
     first = positional[0] if positional else keywords.get("varies") or keywords.get("task")
-    name = ev.value(source, first) if first is not None else Unknown("no task is given")
+    name = ev.constant(source, first) if first is not None else Unknown("no task is given")
     match name:
         case Text(value=text):
             return Sig({"task": text, "immutable": _immutable(ev, source, node)})

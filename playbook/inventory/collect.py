@@ -10,7 +10,7 @@ from typing import TypeVar
 from playbook.inventory import config_modules, modules, texts
 from playbook.inventory.evaluate import Evaluator
 from playbook.inventory.files import File, read_files
-from playbook.inventory.models import Entry, Inventory, Refusal, Task, Touchpoint
+from playbook.inventory.models import Entry, Inventory, Refusal, Touchpoint
 from playbook.inventory.modules import ModuleNames
 from playbook.inventory.scan import Scan
 from playbook.inventory.schedules import Schedules
@@ -51,7 +51,7 @@ def _assemble(files: list[File], ev: Evaluator, exports: Exports) -> Inventory:
     configured = list(config_modules.settings(ev))
     spoken = [*configured, *_leftovers(files, ev, spans)]
     return Inventory(
-        tasks=_sorted(_tasks(ev)),
+        tasks=_sorted(ev.registered.values()),
         calls=_sorted(call for scan in scans.values() for call in scan.calls),
         canvases=_sorted(canvases),
         schedules=_sorted(schedules.entries),
@@ -72,10 +72,6 @@ def _assemble(files: list[File], ev: Evaluator, exports: Exports) -> Inventory:
     )
 
 
-def _tasks(ev: Evaluator) -> Iterable[Task]:
-    return ev.registered.values()
-
-
 def _leftovers(
     files: list[File], ev: Evaluator, spans: dict[str, list[tuple[int, int]]]
 ) -> Iterable[Touchpoint | Refusal]:
@@ -84,15 +80,10 @@ def _leftovers(
         if not file.is_python:
             yield from texts.in_text(file)
             continue
-        if not (
-            texts.CELERY.search(file.path)
-            or b"elery" in file.data
-            or b"ELERY" in file.data
-            or file.path in ev.project.sources
-        ):
+        if file.path not in ev.project.tried:
             continue
         covered = {line for first, last in spans[file.path] for line in range(first, last + 1)}
-        for number, line in enumerate(file.data.decode("utf-8", "replace").splitlines(), start=1):
+        for number, line in enumerate(file.lines, start=1):
             if number not in covered:
                 yield from texts.in_python(file.path, number, line)
             else:

@@ -47,14 +47,28 @@ class Evaluator:
             return Unknown("it is defined by itself")
         self._busy.add(key)
         try:
-            self._known[key] = compute()
+            value = compute()
+        except RecursionError:
+            value = Unknown("it is nested too deeply")
         finally:
             self._busy.discard(key)
-        return self._known[key]
+        self._known[key] = value
+        return value
 
     def value(self, source: Source, node: ast.AST) -> Value:
         """What the expression `node` in `source` stands for."""
         return self.once(node, lambda: self._value(source, node))
+
+    def constant(self, source: Source, node: ast.AST) -> Value:
+        """Like `value`, but looks for constants also in modules that do not mention Celery themselves."""
+        value = self.value(source, node)
+        module, _ = self.project.split(value.name) if isinstance(value, External) else ("", [])
+        path = self.project.names.by_name.get(module)
+        if path is not None and path not in self.project.tried:
+            self.project.load({path})
+            self._known.clear()
+            return self.constant(source, node)
+        return value
 
     def _value(self, source: Source, node: ast.AST) -> Value:
         match node:
@@ -70,6 +84,8 @@ class Evaluator:
                 return self._concatenate(source, node)
             case ast.Constant(value=str(text)):
                 return Text(text)
+            case ast.JoinedStr():
+                return self._joined(source, node)
             case ast.List() | ast.Tuple() | ast.Set():
                 return self._items(source, node.elts)
             case ast.ListComp() | ast.GeneratorExp() | ast.SetComp():
@@ -212,6 +228,17 @@ class Evaluator:
     def _comprehension(self, source: Source, node: ast.ListComp | ast.GeneratorExp | ast.SetComp) -> Value:
         over = " ".join(ast.unparse(generator).strip() for generator in node.generators)
         return Items((Each(self.value(source, node.elt), over.removeprefix("for ")),))
+
+    def _joined(self, source: Source, node: ast.JoinedStr) -> Value:
+        """An f-string whose parts are all known."""
+        parts: list[str] = []
+        for part in node.values:
+            plain = isinstance(part, ast.FormattedValue) and part.conversion < 0 and part.format_spec is None
+            value = self.value(source, part.value if isinstance(part, ast.FormattedValue) and plain else part)
+            if not isinstance(value, Text):
+                return Unknown(f"`{source.text(node)}` is computed at run time")
+            parts.append(value.value)
+        return Text("".join(parts))
 
     def _concatenate(self, source: Source, node: ast.BinOp) -> Value:
         left, right = self.value(source, node.left), self.value(source, node.right)

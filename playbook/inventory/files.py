@@ -7,12 +7,11 @@ generated or versioning folders are not part of the application.
 from __future__ import annotations
 
 import os
-import re
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from playbook.inventory.models import InventoryError
 
@@ -31,7 +30,8 @@ JUNK = frozenset(
     )
 )
 OUTPUT = frozenset({"build", "dist", "target"})
-BINARY = re.compile(rb"\x00")
+HEAD = 8192
+"""Bytes at the beginning of a file that tell whether it is binary: text has no zero bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,16 @@ class File:
 
     @property
     def is_python(self) -> bool:
-        return self.path.endswith((".py", ".pyi", ".pyw"))
+        """By its name, or for a script without suffix by its first line."""
+        if self.path.endswith((".py", ".pyi", ".pyw")):
+            return True
+        script = self.data.startswith(b"#!") and "." not in PurePosixPath(self.path).name
+        return script and b"python" in self.data.split(b"\n", 1)[0]
 
     @property
-    def is_binary(self) -> bool:
-        return BINARY.search(self.data[:8192]) is not None
+    def lines(self) -> list[str]:
+        """The lines as the parser counts them; what is not UTF-8 is replaced."""
+        return _plain_newlines(self.data.decode("utf-8", "replace")).split("\n")
 
 
 def read_files(root: Path) -> list[File]:
@@ -69,7 +74,10 @@ def _walk(root: Path) -> Iterator[tuple[Path, bytes]]:
             if path.is_symlink() or not path.is_file():
                 continue
             try:
-                yield path, path.read_bytes()
+                with path.open("rb") as stream:
+                    head = stream.read(HEAD)
+                    if b"\0" not in head or path.suffix == ".py":
+                        yield path, head + stream.read()
             except OSError as error:
                 raise InventoryError(
                     f"{path} cannot be read ({error.strerror}); make it readable or remove it"
@@ -90,4 +98,8 @@ def decode(file: File) -> str:
     Raises SyntaxError for an unknown encoding and UnicodeDecodeError for bytes that do not fit it.
     """
     encoding, _ = tokenize.detect_encoding(BytesIO(file.data).readline)
-    return file.data.decode(encoding)
+    return _plain_newlines(file.data.decode(encoding))
+
+
+def _plain_newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -27,6 +27,7 @@ from playbook.inventory.values import (
 if TYPE_CHECKING:
     from playbook.inventory.evaluate import Evaluator
 
+SIGNATURES = frozenset({"Signature", "chain", "group", "chord"})
 APP_NAMES = frozenset({"celery", "celery_app", "celery_session_app"})
 
 
@@ -34,7 +35,7 @@ def name_value(ev: Evaluator, source: Source, node: ast.Name) -> Value:
     """What a name stands for where `node` reads it."""
     found = source.scopes.get(node, source.scope).find(node.id)
     if not found:
-        return _from_star_imports(ev, source, node.id)
+        return Text(source.module) if node.id == "__name__" else _from_star_imports(ev, source, node.id)
     return _one_of(ev, source, node.id, _reaching(source, node, found))
 
 
@@ -120,11 +121,11 @@ def attribute_value(ev: Evaluator, value: Value, name: str) -> Value:
         case TaskRef(name=registered) if name == "name":
             return Text(registered)
         case TaskRef():
-            return External(f"celery.Task.{name}")
+            return App() if name == "app" else External(f"celery.Task.{name}")
         case ClassRef() | Instance():
             return _class_attribute(ev, value, name)
         case Unknown():
-            return Method(value, name)
+            return App() if name in APP_NAMES else Method(value, name)
     return Unknown(f"`.{name}` cannot be followed")
 
 
@@ -176,6 +177,8 @@ def parameter(ev: Evaluator, source: Source, name: str, binding: Binding) -> Val
         annotated = ev.value(source, node.annotation)
         if isinstance(annotated, External) and annotated.celery_name == "Celery":
             return App()
+        if isinstance(annotated, External) and annotated.celery_name in SIGNATURES:
+            return Sig({"unknown": name})
     return App() if name in APP_NAMES else Unknown(f"`{name}` is a parameter")
 
 

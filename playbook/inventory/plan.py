@@ -44,7 +44,7 @@ PHASE_OF_KIND = {
     "schedule": SCHEDULER,
     "test": VALIDATION,
 }
-"""The phase that gives a kind of touchpoint its counterpart; all others (imports, commands, ...) go at cutover."""
+"""The phase that gives a kind of touchpoint its counterpart; all others (imports, commands) go at cutover."""
 
 RETRY_OPTIONS = frozenset(
     {"autoretry_for", "max_retries", "retry_backoff", "retry_kwargs", "default_retry_delay"}

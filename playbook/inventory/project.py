@@ -20,9 +20,11 @@ class Project:
         self.names = names
         self.sources: dict[str, Source] = {}
         self.failures: list[Refusal] = []
+        self.tried: set[str] = set()
 
     def load(self, paths: set[str]) -> None:
         """Parse these files; what cannot be parsed is added to `failures` with the parser's message."""
+        self.tried |= paths
         for path in sorted(paths):
             module = self.names.by_path[path]
             try:

@@ -84,7 +84,7 @@ def options(ev: Evaluator, source: Source, node: ast.Call) -> dict[str, Any]:
         if keyword.arg is None:
             found["**"] = text
         elif keyword.arg == "name":
-            name = ev.value(source, keyword.value)
+            name = ev.constant(source, keyword.value)
             found["name"] = name.value if isinstance(name, Text) else f"<{text}>"
         else:
             found[keyword.arg] = literal_value(text)
@@ -144,7 +144,7 @@ def class_task(ev: Evaluator, cls: ClassRef) -> Task:
         if owner is node and attribute.islower():
             given[attribute] = literal_value(source.text(values[-1]))
     named = source.attributes.get((node, "name"), [])
-    name = ev.value(source, named[-1]) if named else None
+    name = ev.constant(source, named[-1]) if named else None
     run = next((f for f in source.functions if source.contexts[f].owner is node and f.name == "run"), None)
     fallback = f"<{source.text(named[-1])}>" if named else f"{source.module}.{node.name}"
     return Task(

@@ -129,8 +129,16 @@ class Scan:
             case FunctionRef():
                 return isinstance(self._ev.returned(value), TaskRef | App | Sig)
             case ModuleRef(name=name):
-                return name in self._exports
+                return self._defines(name)
         return False
+
+    def _defines(self, module: str) -> bool:
+        """Whether the module makes Celery objects of its own, not only imports them."""
+        source = self._ev.project.source_of(module)
+        offered = self._exports.get(module, frozenset())
+        return source is not None and any(
+            binding.kind != "import" for name in offered for binding in source.scope.names.get(name, ())
+        )
 
     # calls
 
@@ -151,6 +159,8 @@ class Scan:
                 self._touch(
                     node.func, "direct_call", f"{self._source.text(node.func)}(...) runs {task} in place"
                 )
+            case Method(owner=Unknown(), name="send_task"):
+                self._by_name(node, "send_task")
             case App(path=path) if path in NAMED:
                 self._by_name(node, NAMED[path])
             case External() if function.celery_name in canvas.BY_NAME:
@@ -187,7 +197,7 @@ class Scan:
     def _by_name(self, node: ast.Call, method: str) -> None:
         positional, keywords = arguments(node)
         first = positional[0] if positional else keywords.get("name") or keywords.get("task")
-        name = self._ev.value(self._source, first) if first is not None else Unknown("no name is given")
+        name = self._ev.constant(self._source, first) if first is not None else Unknown("no name is given")
         if isinstance(name, Text | TaskRef):
             self._add_call(node, name.value if isinstance(name, Text) else name.name, method)
         elif not isinstance(name, Sig):

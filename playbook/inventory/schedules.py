@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from playbook.inventory import refusals
 from playbook.inventory.evaluate import Evaluator
 from playbook.inventory.models import Refusal, Schedule
 from playbook.inventory.source import Source, arguments, named_values, stop
@@ -23,7 +24,7 @@ from playbook.inventory.values import (
     Value,
 )
 
-BEAT = re.compile(r"(?:\w+_)?beat_?schedule", re.IGNORECASE)
+BEAT = re.compile(r"(?:\w+_)?(?:celery)?beat_?schedule", re.IGNORECASE)
 BASES = ("schedule", "crontab", "BaseSchedule")
 
 
@@ -84,6 +85,7 @@ class Schedules:
         self._account_for(task_node, schedule_node)
         task = self._task_name(value.source, task_node) if task_node is not None else None
         self._add(source, place, key, task, value.source, schedule_node, conditions)
+        self._options(value.source, place, fields.get("options"))
         self.spans.append((source.path, source.line(place), stop(node)[0]))
 
     def _add(
@@ -108,7 +110,7 @@ class Schedules:
                 entry=key,
                 task=task,
                 schedule=schedule,
-                condition=" and ".join(conditions) or None,
+                condition=_joined(conditions),
             )
         )
         if task is None:
@@ -117,6 +119,13 @@ class Schedules:
             )
         if schedule_node is not None:
             self._check_kind(source, place, key, self._ev.value(schedule_source, schedule_node))
+
+    def _options(self, source: Source, place: ast.AST, node: ast.AST | None) -> None:
+        options = self._ev.value(source, node) if node is not None else None
+        if isinstance(options, Table):
+            given = {row.key: options.source.text(row.value) for row in self._ev.rows(options) if row.key}
+            for construct, reason in refusals.of_call(given):
+                self._refuse(source, place, construct, reason)
 
     def _check_kind(self, source: Source, place: ast.AST, key: str, value: Value) -> None:
         from_class = value.name if isinstance(value, External) else ""
@@ -128,7 +137,7 @@ class Schedules:
             self._refuse(source, place, "custom schedule", reason)
 
     def _task_name(self, source: Source, node: ast.AST) -> str | None:
-        match self._ev.value(source, node):
+        match self._ev.constant(source, node):
             case Text(value=name) | TaskRef(name=name):
                 return name
             case Sig(structure={"task": str(name)}):
@@ -202,6 +211,21 @@ class Schedules:
         self.refused.append(
             Refusal(path=source.path, line=source.line(node), construct=construct, reason=reason)
         )
+
+
+def _joined(conditions: tuple[str, ...]) -> str | None:
+    """All conditions in one expression; None if there are none."""
+    if len(conditions) < 2:
+        return "".join(conditions) or None
+    return " and ".join(f"({text})" if _binds_weakly(text) else text for text in conditions)
+
+
+def _binds_weakly(text: str) -> bool:
+    """Whether the expression needs parentheses beside `and`."""
+    match ast.parse(text, mode="eval").body:
+        case ast.BoolOp(op=ast.Or()) | ast.IfExp() | ast.Lambda() | ast.NamedExpr():
+            return True
+    return False
 
 
 def _named_schedules(node: ast.AST) -> Iterator[ast.expr]:

@@ -90,13 +90,13 @@ def kind_of_file(path: str) -> str:
 def in_text(file: File) -> Iterator[Touchpoint | Refusal]:
     """Every line of a text file that mentions Celery; in dependencies and commands also its companions."""
     kind = kind_of_file(file.path)
-    pattern = CELERY if kind in ("docs", "mention") else RELATED
-    if file.is_binary or not pattern.search(file.data.decode("utf-8", "replace")):
+    named = CELERY.search(file.data.decode("utf-8", "replace")) is not None
+    if not named and kind in ("docs", "mention"):
         return
-    first = file.data.split(b"\n", 1)[0]
-    if kind == "mention" and first.startswith(b"#!") and b"sh" in first:
+    pattern = CELERY if kind == "mention" else RELATED
+    if kind == "mention" and file.lines[0].startswith("#!"):
         kind = "command"
-    for number, line in enumerate(file.data.decode("utf-8", "replace").splitlines(), start=1):
+    for number, line in enumerate(file.lines, start=1):
         if pattern.search(line):
             yield Touchpoint(path=file.path, line=number, kind=kind, detail=shorten(line))
             yield from pool_refusal(file.path, number, line)

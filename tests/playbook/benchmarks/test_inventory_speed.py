@@ -1,4 +1,4 @@
-"""How long the inventory of a large tree takes. It prints the figure; the bound is the project's own promise."""
+"""How long the inventory of a large tree takes. It prints the figure; the bound is the project's promise."""
 
 from __future__ import annotations
 

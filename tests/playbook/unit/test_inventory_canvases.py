@@ -40,7 +40,7 @@ def static(tmp_path: Path, body: str) -> list[tuple[int, Any]]:
 
 
 def structure(signature: Any) -> Any:
-    """The inventory's JSON for a real signature. A chain in a chain is spliced, as Celery does when it runs it."""
+    """The inventory's JSON for a real signature; a chain in a chain is spliced, as Celery does to run it."""
     if isinstance(signature, chord):
         body = None if signature.body is None else structure(signature.body)
         return {"chord": {"header": [structure(member) for member in signature.tasks], "body": body}}
@@ -67,7 +67,6 @@ FORMS = (
     "chain({0}, {1}, {2})",
     "group({0})",
     "group({0}, {1})",
-) + (
     "group([{0}, {1}, {2}])",
     "chord([{0}, {1}], {2})",
     "chord({0}, {1})",
