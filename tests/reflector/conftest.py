@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from moto.server import ThreadedMotoServer
 from redis import Redis
@@ -24,6 +25,10 @@ from tests.reflector.waiting import wait_for
 from tests.reflector.world import World
 
 pytest_plugins = ("celery.contrib.pytest",)
+
+# How fast an example runs says nothing about the code, only about the machine.
+hypothesis.settings.register_profile("reflector", deadline=None)
+hypothesis.settings.load_profile("reflector")
 
 
 @pytest.fixture(scope="session")

