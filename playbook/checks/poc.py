@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from playbook.checks.file_scenario import ProcessFile
 from playbook.checks.guide import Facts, Verdict, judge
 from playbook.checks.guide_poc import CLAIMS
 from playbook.contracts import Check, CheckContext, CheckResult
-from playbook.lab import Lab, wait_until
+from playbook.lab import Lab, LabError, wait_until
 from playbook.lab.audio import TWO_SPEAKERS
 from playbook.lab.children import Children
 from playbook.lab.reflector_env import REFLECTOR
@@ -26,9 +28,27 @@ RUNS: tuple[tuple[str, System], ...] = (("A", "celery"), ("A'", "celery"), ("B",
 TIMEOUT = 30.0
 
 
-@cache
 def observe(context: CheckContext) -> Facts:
-    """Run everything that the phase looks at, once, and return the facts. Observations go to `work_dir`."""
+    """Run everything that the phase looks at, once, and return the facts. Observations go to `work_dir`.
+
+    Raises:
+        LabError: something could not be started. It is not tried again: every check then says the same.
+    """
+    outcome = _once(context)
+    if isinstance(outcome, LabError):
+        raise outcome
+    return outcome
+
+
+@cache
+def _once(context: CheckContext) -> Facts | LabError:
+    try:
+        return _observe(context)
+    except LabError as error:
+        return error
+
+
+def _observe(context: CheckContext) -> Facts:
     with Lab(
         context.workspace,
         context.work_dir / "lab",
@@ -37,14 +57,23 @@ def observe(context: CheckContext) -> Facts:
     ) as lab:
         lab.env["TASKIQ_KEY_PREFIX"] = f"{lab.redis.prefix}{{taskiq}}"
         lab.env["PLAYBOOK_STOCK_QUEUE"] = f"{lab.redis.prefix}stock"
-        facts = _registrations(context, lab) | _in_tests(context, lab)
-        facts |= _early_messages(context, lab)
+        facts = _without_workers(context, lab) | _early_messages(context, lab)
         facts |= lab.probe(f"{PROBES}.live")
-        lab.api()
-        lab.celery_worker()
+        _together(lab.api, lab.celery_worker)
         _upload(context, lab)
         _run_the_file(context, lab)
         return facts
+
+
+def _without_workers(context: CheckContext, lab: Lab) -> dict[str, Any]:
+    """What can be found out without a worker."""
+    broker_module = context.application.broker.partition(":")[0]
+    found = _together(
+        lambda: _registrations(context, lab),
+        lambda: _in_tests(context, lab),
+        lambda: lab.probe(f"{PROBES}.snippets", broker_module),
+    )
+    return {name: fact for facts in found for name, fact in facts.items()}
 
 
 def _registrations(context: CheckContext, lab: Lab) -> dict[str, Any]:
@@ -71,14 +100,13 @@ def _registrations(context: CheckContext, lab: Lab) -> dict[str, Any]:
 
 
 def _in_tests(context: CheckContext, lab: Lab) -> dict[str, Any]:
-    """The claims about tests and about the installed versions; no worker takes part."""
-    database = {"DATABASE_URL": f"sqlite+aiosqlite:///{context.work_dir / 'in_tests.sqlite3'}"}
-    (context.work_dir / "in_tests.sqlite3").unlink(missing_ok=True)
-    broker_module = context.application.broker.partition(":")[0]
-    return {
-        **lab.probe(f"{PROBES}.in_tests", env=database),
-        **lab.probe(f"{PROBES}.snippets", broker_module),
-    }
+    """The claims about tests, on a database of their own."""
+    database = context.work_dir / "in_tests.sqlite3"
+    database.unlink(missing_ok=True)
+    facts: dict[str, Any] = lab.probe(
+        f"{PROBES}.in_tests", env={"DATABASE_URL": f"sqlite+aiosqlite:///{database}"}
+    )
+    return facts
 
 
 def _early_messages(context: CheckContext, lab: Lab) -> dict[str, Any]:
@@ -86,12 +114,16 @@ def _early_messages(context: CheckContext, lab: Lab) -> dict[str, Any]:
     worker_package = context.application.broker.partition(".broker:")[0]
     modules = [_twin(context).rpartition(".")[0], f"{worker_package}.health", f"{PROBES}.live_tasks"]
     early = _send(lab, "live_tasks")
-    lab.taskiq_worker(modules=modules)
+    _, stock_ran, bare_ran = _together(
+        lambda: lab.taskiq_worker(modules=modules),
+        lambda: _stock_ran(lab),
+        lambda: _ran_without_modules(lab, len(early)),
+    )
     return {
         "sent_early": len(early),
         "migrated_ran": _ran(lab, "live_tasks", early),
-        "stock_ran": _stock_ran(lab),
-        "ran_without_modules": _ran_without_modules(lab, len(early)),
+        "stock_ran": stock_ran,
+        "ran_without_modules": bare_ran,
     }
 
 
@@ -180,6 +212,12 @@ def verdicts(context: CheckContext) -> list[Verdict]:
     return judge(CLAIMS, observe(context))
 
 
+def _together(*functions: Callable[[], Any]) -> list[Any]:
+    """Call functions at the same time; most of each is a Python process that starts."""
+    with ThreadPoolExecutor() as threads:
+        return [future.result() for future in [threads.submit(function) for function in functions]]
+
+
 def _twin(context: CheckContext) -> str:
     options = context.application.phases.poc
     assert options is not None, "the slice has checked this"
@@ -214,6 +252,11 @@ def _twin_fits(context: CheckContext) -> CheckResult:
     detail = f"TaskIQ knows {facts['twin']} with the signature {facts['twin_signature']}"
     ok = facts["twin_registered"] and "session" not in str(facts["twin_signature"])
     return CheckResult(ok, detail)
+
+
+def _arguments_arrive(context: CheckContext) -> CheckResult:
+    arrived = observe(context)["positional_migrated"]
+    return CheckResult(arrived == [1, "007"], f'1 and "007" arrived as {json.dumps(arrived)}')
 
 
 def _round_trip(context: CheckContext) -> CheckResult:
@@ -266,6 +309,11 @@ CHECKS = (
     Check("upload", "An upload goes through API, Celery, database and WebSocket to its end", _upload_ends),
     Check("celery_unchanged", "Celery's side is as it was", _celery_unchanged),
     Check("twin", "The twin has the task's name and the message's signature", _twin_fits),
+    Check(
+        "arguments",
+        "Positional arguments arrive as they were sent, beside an injected session",
+        _arguments_arrive,
+    ),
     Check("round_trip", "A message goes to a worker and its result comes back", _round_trip),
     Check("nothing_lost_early", "What is sent before the first worker is run", _nothing_lost_early),
     Check("results_are_json", "Results are JSON and expire", _results_are_json),
