@@ -15,8 +15,8 @@ How it is decided what is noise and what is a finding:
    must lie within what was planned and waited (`delays`).
 """
 
-from playbook.parity.canvas import parallel_tasks
+from playbook.parity.canvas import promised_order
 from playbook.parity.comparison import compare
 from playbook.parity.models import Backoff, Comparison, Finding, Noise, Policy
 
-__all__ = ["Backoff", "Comparison", "Finding", "Noise", "Policy", "compare", "parallel_tasks"]
+__all__ = ["Backoff", "Comparison", "Finding", "Noise", "Policy", "compare", "promised_order"]

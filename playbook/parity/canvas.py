@@ -1,35 +1,46 @@
-"""Which tasks of a canvas run in parallel, and so promise no order."""
+"""Which order a canvas promises to its tasks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import combinations, product
 from typing import Any
 
+Pair = tuple[str, str]
 
-def parallel_tasks(structure: dict[str, Any]) -> frozenset[frozenset[str]]:
-    """Return the pairs of task names that stand in different branches of a group or of a chord's header.
 
-    `structure` is a canvas as `playbook inventory --json` prints it: nested `{"chain": [..]}`, `{"group":
-    [..]}`, `{"chord": {"header": .., "body": ..}}` and `{"task": name}`. Unknown parts are passed over. The
-    result is meant for `Policy.unordered`.
+def promised_order(structures: Iterable[dict[str, Any]]) -> frozenset[Pair]:
+    """Return the pairs (first, second) of task names of which the first ends before the second starts.
+
+    `structures` are canvases as `playbook inventory --json` prints them: nested `{"chain": [..]}`,
+    `{"group": [..]}`, `{"chord": {"header": [..], "body": ..}}`, `{"task": name}`. In a chain every step comes
+    before the next, in a chord the header before the body; members of a group promise nothing. The result is
+    meant for `Policy.promised`. Source: Celery's user guide, "Canvas: Designing Work-flows".
     """
-    pairs: set[frozenset[str]] = set()
-    for node in _nodes(structure):
-        header = node["chord"].get("header", []) if "chord" in node else node.get("group", [])
-        branches = header.get("group", [header]) if isinstance(header, dict) else header
-        for one, other in combinations([_tasks(branch) for branch in branches], 2):
-            pairs |= {frozenset(pair) for pair in product(one, other) if pair[0] != pair[1]}
-    return frozenset(pairs)
+    return frozenset(pair for structure in structures for pair in _pairs(structure))
+
+
+def _pairs(structure: Any) -> set[Pair]:
+    found: set[Pair] = set()
+    if isinstance(structure, list):
+        return found.union(*map(_pairs, structure))
+    if not isinstance(structure, dict):
+        return found
+    for item in structure.values():
+        found |= _pairs(item)
+    steps: Sequence[Any] = structure.get("chain", [])
+    if "header" in structure:
+        steps = [structure["header"], structure["body"]]
+    for one, other in combinations(map(_tasks, steps), 2):
+        found |= {pair for pair in product(one, other) if pair[0] != pair[1]}
+    return found
 
 
 def _tasks(structure: Any) -> set[str]:
-    return {str(node["task"]) for node in _nodes(structure) if "task" in node}
-
-
-def _nodes(structure: Any) -> list[dict[str, Any]]:
-    """Return every dictionary of a nested structure."""
+    """Return the names of all tasks in a structure."""
     if isinstance(structure, list):
-        return [node for item in structure for node in _nodes(item)]
+        return set().union(*map(_tasks, structure))
     if not isinstance(structure, dict):
-        return []
-    return [structure, *(node for item in structure.values() for node in _nodes(item))]
+        return set()
+    own = {str(structure["task"])} if "task" in structure else set()
+    return own.union(*map(_tasks, structure.values()))

@@ -96,12 +96,14 @@ def _titles(items: Iterable[Labelled]) -> dict[str, str]:
 
 
 def _gist(record: Record) -> str:
-    """Return what a record holds that is not masked, shortened."""
-    values = [
-        leaf for _, _, leaf in leaves(record.content, "value") if isinstance(leaf, str) and "<" not in leaf
+    """Return what a record holds that is not masked, shortened; of a request what its body holds."""
+    content = (
+        record.content.get("body", record.content) if isinstance(record.content, dict) else record.content
+    )
+    texts = [
+        leaf for key, _, leaf in leaves(content, "value") if key and isinstance(leaf, str) and "<" not in leaf
     ]
-    keys = [key for key, _, _ in leaves(record.content, "value") if key]
-    return shorten(" ".join(value for value in values if value not in keys), 60, placeholder="…")
+    return shorten(" ".join(texts), 60, placeholder="…")
 
 
 def _nothing(records: Sequence[Record]) -> list[Finding]:

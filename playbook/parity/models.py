@@ -44,8 +44,9 @@ class Policy(Model):
     - `backoff`: per task name, its exponential back-off. Without an entry the controls teach the delays.
     - `ordinals`: columns that only number rows in order. Their values are compared as a set per table, and
       the rows by that order, so that two branches that race may number their rows either way.
-    - `unordered`: pairs of task names whose order the application does not promise, although the controls may
-      happen to agree on it. `parallel_tasks` derives them from a canvas.
+    - `promised`: the pairs (first, second) of task names whose order the application's canvases promise, see
+      `promised_order`. Without it every order counts that all control runs agree on. That is right for chains
+      alone: between branches of a group, or between a task and one that it sends, they may agree by chance.
     """
 
     folders: tuple[str, ...] = ()
@@ -57,7 +58,7 @@ class Policy(Model):
     lateness: float = 2.0
     backoff: dict[str, Backoff] = Field(default_factory=dict)
     ordinals: frozenset[str] = frozenset({"sequence"})
-    unordered: frozenset[frozenset[str]] = frozenset()
+    promised: frozenset[tuple[str, str]] | None = None
 
 
 class Finding(Model):

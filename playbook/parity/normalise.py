@@ -92,7 +92,7 @@ class Masker:
             kind = token[0]
             if kind in ("hmac", "boundary"):
                 return f"<{kind}>"
-            if token in self.constants:
+            if token in self.constants and kind != "host":
                 return match.group()
             if kind == "time":
                 return str(self._time(match.group(), match.group()))

@@ -29,6 +29,7 @@ class Promises:
         self._policy = policy
         self._controls = [_by_domain(scopes) for scopes in controls]
         self._sends = {pair for scopes in controls for scope in scopes for pair in scope.sends}
+        self._promised = None if policy.promised is None else _extended(policy.promised, self._sends)
 
     def broken(self, scopes: Iterable[Scope]) -> dict[str, list[tuple[Moment, Moment]]]:
         """Return per domain the pairs (first, second) that came in the wrong order.
@@ -120,10 +121,10 @@ class Promises:
         )
 
     def _race(self, one: str, other: str) -> bool:
-        """True unless one of the tasks always ended before the other started."""
+        """True unless one of the tasks is to end before the other starts, and always did."""
         if one == other:
             return False
-        if frozenset((one, other)) in self._policy.unordered:
+        if self._promised is not None and not {(one, other), (other, one)} & self._promised:
             return True
         pairs = [
             self._together("workflow", ("end", first), ("start", second))
@@ -167,6 +168,14 @@ def _merged(causes: Iterable[frozenset[str]]) -> frozenset[str]:
     """Return the tasks that every control names as a possible cause, or all named ones if they disagree."""
     each = list(causes)
     return frozenset.intersection(*each) or frozenset.union(*each)
+
+
+def _extended(promised: Iterable[tuple[str, str]], sends: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Add what follows: a task that waits for another also lets those wait that it sends."""
+    found = set(promised)
+    while more := {(one, last) for one, other in found for first, last in sends if other == first} - found:
+        found |= more
+    return {(one, other) for one, other in found if one != other}
 
 
 def _by_domain(scopes: Iterable[Scope]) -> dict[str, list[Places]]:

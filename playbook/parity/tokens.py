@@ -1,7 +1,8 @@
 """Find the parts of an observation that a run generates: identifiers, times, hosts.
 
 A token that all control runs share is a constant and stays as it is, so that a change of it is seen. Only
-what each run makes anew is masked. Where a masked identifier stands is compared by `links`.
+what each run makes anew is masked, and loopback ports always. Where a masked identifier stands is compared by
+`links`.
 """
 
 from __future__ import annotations

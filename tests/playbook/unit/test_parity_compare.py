@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from playbook.parity import Backoff, Comparison, Policy, compare, parallel_tasks
+from playbook.parity import Backoff, Comparison, Policy, compare, promised_order
 from tests.playbook.unit.parity_samples import LIVE, WEBHOOK, Data, live, observation, upload
 
 
@@ -79,38 +79,74 @@ CHORD = {
 @pytest.mark.parametrize(
     ("structure", "expected"),
     [
-        (CHORD, {("wave", "title"), ("mp3", "title")}),
         (
-            {"chord": {"header": {"group": CHORD["chord"]["header"]}, "body": {"task": "x"}}},
-            {("wave", "title"), ("mp3", "title")},
+            CHORD,
+            {
+                "wave mp3",
+                *(f"{one} {other}" for one in ("wave", "mp3", "title", "summary") for other in ("zulip",)),
+            },
         ),
-        (
-            {"chain": [{"task": "a"}, {"group": [{"task": "b"}, {"task": "c"}, {"unknown": "x()"}]}]},
-            {("b", "c")},
-        ),
-        ({"chain": [{"task": "a"}, {"task": "b"}]}, set()),
+        ({"chain": [{"task": "a"}, {"group": [{"task": "b"}, {"task": "c"}]}]}, {"a b", "a c"}),
+        ({"chain": [{"task": "a"}, {"unknown": "x()"}, {"each": {"task": "b"}, "over": "xs"}]}, {"a b"}),
+        ({"group": [{"task": "a"}, {"task": "b"}]}, set()),
+        ({"task": "a", "immutable": True}, set()),
     ],
 )
-def test_branches_of_a_canvas_are_parallel(structure: Data, expected: set[tuple[str, str]]) -> None:
-    assert parallel_tasks(structure) == {frozenset(pair) for pair in expected}
+def test_a_canvas_promises_the_order_of_its_steps(structure: Data, expected: set[str]) -> None:
+    if structure is CHORD:
+        expected |= {"wave summary", "mp3 summary", "title summary"}
+
+    assert {" ".join(pair) for pair in promised_order([structure])} == expected
 
 
-def test_an_order_by_chance_can_be_declared() -> None:
-    """Both controls let the title end before the upload starts; only the machine's speed says so."""
+STEPS = {
+    "chord": {
+        "header": [
+            {
+                "chain": [
+                    {"task": LIVE + "task_pipeline_waveform"},
+                    {"task": LIVE + "task_pipeline_upload_mp3"},
+                ]
+            },
+            {"task": LIVE + "task_pipeline_title"},
+        ],
+        "body": {
+            "chain": [
+                {"task": LIVE + "task_pipeline_final_summaries"},
+                {"task": LIVE + "task_pipeline_post_to_zulip"},
+            ]
+        },
+    }
+}
 
-    def early_title(data: Data) -> Data:
-        for event in data["trace"]:
-            if event["task"] == LIVE + "task_pipeline_upload_mp3":
-                event["at"] += 2 if event["kind"] == "start" else 3
-            elif "waveform" not in event["task"] and "title" not in event["task"]:
-                event["at"] += 10
-        return data
 
+def early_title(data: Data) -> Data:
+    """Let the title end before the upload starts, as a fast machine would."""
+    for event in data["trace"]:
+        if event["task"] == LIVE + "task_pipeline_upload_mp3":
+            event["at"] += 2 if event["kind"] == "start" else 3
+        elif "waveform" not in event["task"] and "title" not in event["task"]:
+            event["at"] += 10
+    for item in (*data["effects"]["requests"][1:], *data["effects"]["messages"][2:]):
+        item["at"] += 10
+    return data
+
+
+def test_an_order_by_chance_is_no_promise_of_a_canvas() -> None:
     old = [observation(early_title(live(seed))) for seed in (1, 3)]
     new = observation(live(5, "taskiq"))
-    pair = frozenset({LIVE + "task_pipeline_title", LIVE + "task_pipeline_upload_mp3"})
 
-    assert not compare(*old, new).ok
-    assert {f.kind for f in compare(*old, new).findings} == {"order"}
-    unordered = compare(*old, new, Policy(unordered=frozenset({pair}))).findings
-    assert not any("title" in finding.explanation for finding in unordered), unordered
+    assert {finding.kind for finding in compare(*old, new).findings} == {"order"}
+    assert compare(*old, new, Policy(promised=promised_order([STEPS]))).ok
+
+
+def test_a_promise_of_a_canvas_is_held_to() -> None:
+    new = live(5, "taskiq")
+    body = [event for event in new["trace"] if event["task"].endswith("final_summaries")]
+    for event in body:
+        event["at"] -= 1
+    policy = Policy(promised=promised_order([STEPS]))
+
+    findings = compare(observation(live(1)), observation(live(3)), observation(new), policy).findings
+
+    assert "order" in {finding.kind for finding in findings}
