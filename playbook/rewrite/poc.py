@@ -19,6 +19,7 @@ from playbook.tree import Tree
 
 SCAFFOLD = Path(__file__).parent.parent / "scaffold"
 WORKER_MODULES = (
+    "__main__",
     "broker",
     "connections",
     "context",

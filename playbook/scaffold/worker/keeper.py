@@ -7,10 +7,12 @@ delayed messages that are due, and hands the work of dead workers to the living.
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FrameType
 
 from . import lua
 from .connections import OUTAGE, client
@@ -172,3 +174,21 @@ class Keeper:
         except OUTAGE as error:
             logger.warning("that failed; others take over when the lease ends: %s", error)
         os._exit(EXIT_STATUS)
+
+
+def drain_on_signals(keeper: Keeper) -> None:
+    """Start the time to stop when a signal asks for it, even if a task blocks the event loop.
+
+    The handlers that are there, TaskIQ's, are called afterwards. Only a main thread can have handlers.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        present = signal.getsignal(number)
+
+        def handle(number: int, frame: FrameType | None, present: object = present) -> None:
+            keeper.drain()
+            if callable(present):
+                present(number, frame)
+
+        signal.signal(number, handle)

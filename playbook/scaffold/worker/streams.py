@@ -22,7 +22,7 @@ from taskiq_redis import RedisStreamBroker
 from . import lua
 from .connections import OUTAGE, TIMEOUT, async_client, pool_options, pool_url
 from .errors import MessageRejectedError, NotRegistered, TaskExpiredError, WorkerLostError
-from .keeper import Keeper, Pulse, Rules
+from .keeper import Keeper, Pulse, Rules, drain_on_signals
 from .keys import GROUP, Keys
 from .messages import DeliveredMessage, Delivery, Outgoing, iso
 from .results import StreamResults, error_result
@@ -161,6 +161,8 @@ class StreamBroker(RedisStreamBroker):
                 self._url, self.keys, self.queues, self.consumer_name, self._rules, self._pulse_for(loop)
             )
             self._keeper.start()
+            if self._rules.stop_timeout is not None:
+                drain_on_signals(self._keeper)
         await self._beating.wait()
 
     def _pulse_for(self, loop: asyncio.AbstractEventLoop) -> Callable[[Pulse], None]:

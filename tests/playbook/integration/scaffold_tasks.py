@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 
 from redis import Redis
 
@@ -57,3 +58,19 @@ async def retrying(self: object) -> None:
 def sync(what: str) -> str:
     note(f"{what}:{current_task.request.id}")
     return what
+
+
+@broker.task("tests.work")
+async def work(number: int, seconds: float) -> int:
+    note(f"start:{number}:{os.getpid()}")
+    await asyncio.sleep(seconds)
+    note(f"end:{number}:{os.getpid()}")
+    return number
+
+
+@broker.task("tests.touch")
+async def touch(path: str, seconds: float) -> None:
+    """Leaves its trace in a file, for tests in which Redis is away."""
+    await asyncio.sleep(seconds)
+    with Path(path).open("a") as file:  # noqa: ASYNC230
+        file.write("once\n")
