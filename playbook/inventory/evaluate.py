@@ -19,6 +19,7 @@ from playbook.inventory.values import (
     FunctionRef,
     Instance,
     Items,
+    Method,
     Row,
     Sig,
     Table,
@@ -27,6 +28,9 @@ from playbook.inventory.values import (
     Unknown,
     Value,
 )
+
+IMPORTERS = frozenset({"import_module", "import_string", "resolve_name", "locate"})
+"""Functions of the standard library and of frameworks that import what a string names."""
 
 
 class Evaluator:
@@ -125,13 +129,21 @@ class Evaluator:
         """The base classes of a class."""
         return [self.value(cls.source, base) for base in cls.node.bases]
 
+    def ancestors(self, cls: ClassRef) -> list[Value]:
+        """All classes above a class, each once, nearest first."""
+        found: list[Value] = []
+        waiting = self.bases(cls)
+        while waiting:
+            base = waiting.pop(0)
+            if base != cls and base not in found:
+                found.append(base)
+                waiting += self.bases(base) if isinstance(base, ClassRef) else []
+        return found
+
     def inherits(self, value: Value, celery_name: str) -> bool:
-        """Whether the class derives from Celery's class of this name, directly or not."""
-        if isinstance(value, External):
-            return value.celery_name == celery_name
-        return isinstance(value, ClassRef) and any(
-            self.inherits(base, celery_name) for base in self.bases(value) if base != value
-        )
+        """Whether the class is Celery's of this name, or derives from it directly or not."""
+        classes = [value, *self.ancestors(value)] if isinstance(value, ClassRef) else [value]
+        return any(isinstance(one, External) and one.celery_name == celery_name for one in classes)
 
     def class_task_name(self, cls: ClassRef) -> str:
         """The name under which a class-based task is registered."""
@@ -168,25 +180,32 @@ class Evaluator:
         match function:
             case App(path="tasks.get"):
                 return self._by_name(source, node)
+            case Method(owner=TaskRef() | Sig()) | Sig() | App(path="send_task" | "AsyncResult"):
+                return External("celery.result.AsyncResult()")
             case ClassRef():
                 return App() if self.inherits(function, "Celery") else Instance(function)
             case FunctionRef():
                 return self.returned(function)
-            case External(name="builtins.getattr"):
-                return self._getattr(source, node)
-            case External(name="builtins.list" | "builtins.tuple" | "builtins.reversed") if node.args:
-                return self.value(source, node.args[0])
-            case External(name="importlib.import_module") if node.args:
-                target = self.value(source, node.args[0])
-                if isinstance(target, Text):
-                    return lookup.dotted_value(self, target.value)
             case External() if function.celery_name == "Celery":
                 return App()
-            case External(name="builtins.dict"):
-                return Table(source, node)
+            case External(name=name) if name.startswith("builtins."):
+                return self._builtin(source, node, name.removeprefix("builtins."))
+            case External(name=name) if name.rsplit(".", 1)[-1] in IMPORTERS:
+                target = self.value(source, node.args[0]) if node.args else None
+                if isinstance(target, Text):
+                    return lookup.dotted_value(self, target.value)
             case External():
                 return External(f"{function.name}()")
         return Unknown(f"`{source.text(node.func)}` returns what only running it can tell")
+
+    def _builtin(self, source: Source, node: ast.Call, name: str) -> Value:
+        if name == "dict":
+            return Table(source, node)
+        if name == "getattr":
+            return self._getattr(source, node)
+        if name in ("list", "tuple", "reversed") and node.args:
+            return self.value(source, node.args[0])
+        return Unknown(f"`{name}()` returns what only running it can tell")
 
     def _by_name(self, source: Source, node: ast.Call) -> Value:
         name = self.value(source, node.args[0]) if node.args else Unknown("no name is given")

@@ -143,6 +143,20 @@ def _module_attribute(ev: Evaluator, module: str, name: str) -> Value:
 
 def _class_attribute(ev: Evaluator, value: ClassRef | Instance, name: str) -> Value:
     cls = value if isinstance(value, ClassRef) else value.cls
+    for one in (cls, *ev.ancestors(cls)):
+        if isinstance(one, ClassRef):
+            found = _own_attribute(ev, one, name)
+            if found is not None:
+                return found
+        elif isinstance(one, External) and one.celery_name == "Task":
+            if name in METHODS:
+                return Method(TaskRef(ev.class_task_name(cls), through_self=True), name)
+            return External(f"celery.Task.{name}")
+    return Unknown(f"`{name}` is an attribute that is set elsewhere")
+
+
+def _own_attribute(ev: Evaluator, cls: ClassRef, name: str) -> Value | None:
+    """What the class itself gives the attribute: in its body, as a method, or as `self.name = ...`."""
     given = cls.source.attributes.get((cls.node, name))
     if given:
         values = [ev.value(cls.source, node) for node in given]
@@ -151,14 +165,7 @@ def _class_attribute(ev: Evaluator, value: ClassRef | Instance, name: str) -> Va
     for method in cls.source.functions:
         if cls.source.contexts[method].owner is cls.node and method.name == name:
             return ev.function(cls.source, method)
-    for base in ev.bases(cls):
-        if isinstance(base, ClassRef) and base != cls:
-            return _class_attribute(ev, base, name)
-        if isinstance(base, External) and base.celery_name == "Task":
-            if name in METHODS:
-                return Method(TaskRef(ev.class_task_name(cls), through_self=True), name)
-            return External(f"celery.Task.{name}")
-    return Unknown(f"`{name}` is an attribute that is set elsewhere")
+    return None
 
 
 def parameter(ev: Evaluator, source: Source, name: str, binding: Binding) -> Value:
@@ -212,6 +219,8 @@ def _reaching(source: Source, node: ast.Name, found: list[Binding]) -> list[Bind
 
 def _rebinds(binding: Binding, use: tuple[int, int]) -> bool:
     """Whether the use stands in the very statement that gives the name its new value: `x = x | y`."""
+    if binding.kind in ("function", "class"):
+        return start(binding.node) <= use < stop(binding.node)
     if binding.kind not in ("value", "augmented") or binding.value is None:
         return False
     return start(binding.value) <= use < stop(binding.value)

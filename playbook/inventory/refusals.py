@@ -67,7 +67,7 @@ def of_task(options: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield construct and reason for each option of a task that cannot be converted."""
     for option, value in options.items():
         if option in TASK_OPTIONS and value is not None:
-            yield option, TASK_OPTIONS[option]
+            yield option if option != "**" else "computed options", TASK_OPTIONS[option]
     if options.get("serializer") in SERIALISERS:
         yield "serialiser", "only JSON is kept; make the arguments JSON values"
     if str(options.get("name", "")).startswith("<"):

@@ -36,7 +36,20 @@ def decorated(ev: Evaluator, source: Source, node: Function) -> Task | None:
         found = as_decorator(ev.value(source, decorator))
         if found is not None:
             return _task(ev, source, node, dict(found.options))
+    for decorator in node.decorator_list:
+        maker = ev.value(source, decorator.func if isinstance(decorator, ast.Call) else decorator)
+        if isinstance(maker, FunctionRef) and _makes_tasks(ev, maker):
+            return _task(ev, source, node, {"**": source.text(decorator)})
     return None
+
+
+def _makes_tasks(ev: Evaluator, function: FunctionRef) -> bool:
+    """Whether a decorator of the application applies a task decorator somewhere inside."""
+    return any(
+        as_decorator(ev.value(function.source, node)) is not None
+        for node in ast.walk(function.node)
+        if isinstance(node, ast.Name | ast.Attribute) and node in function.source.contexts
+    )
 
 
 def as_decorator(value: Value) -> Decorator | None:
@@ -116,6 +129,8 @@ def _foreign(
     """A task made of a lambda or of a function from outside the application: it stands where it is made."""
     text = source.text(function)
     value = ev.value(source, function)
+    if not isinstance(value, External) and not isinstance(function, ast.Lambda):
+        return Unknown(f"`{text}` is registered as a task, and only running it can tell what it is")
     default = value.name if isinstance(value, External) else f"<{text}>"
     task = Task(
         path=source.path,

@@ -150,6 +150,8 @@ class Scan:
             case Method(owner=Sig() as sig, name=method) if method in START:
                 self._add_call(node, _single(sig), method)
                 self.started.update(sig.sites[:1])
+            case Method(owner=Sig(), name=name) if name in canvas.SAME or name == "group":
+                self._consume(node.func)
             case Sig() as sig:
                 self._add_call(node, _single(sig), "__call__")
                 if canvas.builds(self._ev, self._source, node) is None:
@@ -231,6 +233,8 @@ class Scan:
         value = self._ev.value(self._source, node)
         self._touch(node, "celery_api", self._source.text(node.func))
         self._consume(node.func)
+        if isinstance(value, Unknown):
+            self._refuse(node, "dynamic registration", f"{value.reason}; convert it by hand")
         if isinstance(value, TaskRef):
             for task in self._ev.registered.values():
                 if task.name == value.name:
@@ -249,11 +253,22 @@ class Scan:
         if isinstance(owner, External):
             if owner.celery_name or not self._is_ours(owner.name):
                 return
+        elif isinstance(owner, FunctionRef) and self._perhaps_task(owner):
+            owner = Unknown("its decorators are not known to make a task or to make none")
         elif not isinstance(owner, Unknown) or self._is_task_table(node.func.value):
             return
         if method == "apply_async" and any(pool in text.lower() for pool in POOLS):
             return
         self._refuse(node, "dynamic call", self._because(owner, node.func.value))
+
+    def _perhaps_task(self, function: FunctionRef) -> bool:
+        """Whether a decorator could have made a task of the function; other packages' are known not to."""
+        for decorator in function.node.decorator_list:
+            maker = decorator.func if isinstance(decorator, ast.Call) else decorator
+            value = self._ev.value(function.source, maker)
+            if not isinstance(value, External) or self._ev.project.split(value.name)[0]:
+                return True
+        return False
 
     def _is_ours(self, name: str) -> bool:
         """Whether the name leads into an unreadable module of the application, or to what its calls give."""
@@ -316,7 +331,7 @@ class Scan:
             part = part.value
             value = self._ev.value(self._source, part)
         kind = kind_of(value)
-        if kind is None:
+        if kind is None or (isinstance(node, ast.Name) and isinstance(value, External) and value.is_made):
             return
         self._touch(part, kind, self._source.text(node))
         match value:

@@ -46,6 +46,11 @@ class External:
         """The last segment for an object of Celery (which re-exports under many paths), else ""."""
         return self.name.rsplit(".", 1)[-1] if is_celery(self.name) else ""
 
+    @property
+    def is_made(self) -> bool:
+        """Whether it is what a call returned, or a part of that."""
+        return "()" in self.name
+
 
 @dataclass(frozen=True, slots=True)
 class ModuleRef:

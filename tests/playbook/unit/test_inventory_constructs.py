@@ -146,6 +146,16 @@ class TestTasks:
         assert [task.name for task in found.tasks] == [expected]
         assert found.refused == ()
 
+    def test_a_class_may_take_the_name_of_its_base(self, tmp_path: Path) -> None:
+        text = (
+            "from celery import Task\nclass Task(Task): ...\nclass A(B): ...\nclass B(A): ...\nA().x.delay()"
+        )
+        found = read(tmp_path, {"work.py": text})
+        assert [(entry.line, entry.construct) for entry in found.refused] == [
+            (2, "task class"),
+            (5, "dynamic call"),
+        ]
+
     def test_a_computed_name_is_refused(self, tmp_path: Path) -> None:
         found = read(
             tmp_path, {"work.py": "from celery import shared_task\n@shared_task(name=f())\ndef job(): ..."}
@@ -196,6 +206,30 @@ class TestTasks:
             ("work.inner", "outer.<locals>.inner"),
             ("work.held", "Box.held"),
         ]
+
+    def test_a_decorator_of_the_application_makes_tasks_whose_options_are_refused(
+        self, tmp_path: Path
+    ) -> None:
+        found = read(
+            tmp_path,
+            {
+                "work.py": """
+                from celery import shared_task
+                def queued(queue):
+                    def wrap(function):
+                        return shared_task(queue=queue)(function)
+                    return wrap
+                @queued("slow")
+                def job(): ...
+                job.delay()
+                """
+            },
+        )
+        assert [(task.name, task.line, task.options) for task in found.tasks] == [
+            ("work.job", 8, {"**": 'queued("slow")'})
+        ]
+        assert [(call.line, call.task) for call in found.calls] == [(9, "work.job")]
+        assert (8, "computed options") in [(entry.line, entry.construct) for entry in found.refused]
 
     def test_a_class_based_task_is_listed_and_refused(self, tmp_path: Path) -> None:
         found = with_tasks(
@@ -254,6 +288,10 @@ class TestCalls:
             ),
             ('from .tasks import add\nTABLE = {"a": add}\nTABLE["a"].delay()', (3, "pkg.tasks.add", "delay")),
             ("from .tasks import add\nBOTH = [add]\nBOTH[0].delay()", (3, "pkg.tasks.add", "delay")),
+            (
+                'from x import import_string\nimport_string("pkg.tasks.add").delay()',
+                (2, "pkg.tasks.add", "delay"),
+            ),
         ],
     )
     def test_is_resolved(self, text: str, expected: tuple[int, str, str], tmp_path: Path) -> None:
@@ -322,6 +360,16 @@ class TestCalls:
             ("from .tasks import app\ndef f(name):\n    app.tasks[name].delay()", "dynamic task name"),
             ("from .tasks import add\nregister(add.delay)", "method handed over"),
             ("from .broken import job\njob.delay()", "dynamic call"),
+            ("from .plain import unclear\n@unclear\ndef job(): ...\njob.delay()", "dynamic call"),
+            ('globals()["add"].delay()', "dynamic call"),
+            (
+                "from django.utils.module_loading import import_string\nimport_string(x).delay()",
+                "dynamic call",
+            ),
+            (
+                "from celery import shared_task\ndef f(function):\n    shared_task(function)",
+                "dynamic registration",
+            ),
             ("from .tasks import add\nadd.apply_async(expires=10)", "expires"),
             ("from .tasks import add\nadd.apply_async(priority=1)", "priority"),
             ("from .tasks import app\napp.control.revoke(id, terminate=True)", "revoke"),
@@ -332,7 +380,11 @@ class TestCalls:
     def test_what_cannot_be_resolved_is_refused_with_its_line(
         self, text: str, construct: str, tmp_path: Path
     ) -> None:
-        found = with_tasks(tmp_path, text, **{"pkg/broken.py": "from celery import shared_task\ndef job(:\n"})
+        others = {
+            "pkg/broken.py": "from celery import shared_task\ndef job(:\n",
+            "pkg/plain.py": "def unclear(function): ...\n",
+        }
+        found = with_tasks(tmp_path, text, **others)
         refused = [(entry.line, entry.construct) for entry in found.refused if entry.path == "pkg/use.py"]
         assert refused == [(text.count("\n") + 1, construct)]
 
@@ -340,6 +392,7 @@ class TestCalls:
         "text",
         [
             "import pygame\npygame.time.delay(10)",
+            "from django_rq import job\n@job\ndef work(): ...\nwork.delay()",
             "from multiprocessing import Pool\nwith Pool() as p:\n    p.apply_async(f)",
             "def f(pool):\n    pool.apply_async(g)",
             "class Timer:\n    def delay(self): ...\nTimer().delay()",
