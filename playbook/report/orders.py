@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 from matplotlib.axes import Axes
@@ -18,18 +18,22 @@ _SLACK = 0.02  # seconds; as in the comparison, the records of two processes may
 _WIDTH, _HEIGHT = 2.6, 0.72  # inches per task of a layer, and per layer
 
 
-def order_graph(observations: Sequence[Observation], title: str = "") -> Chart:
+def order_graph(
+    observations: Sequence[Observation], title: str = "", promised: Collection[Edge] | None = None
+) -> Chart:
     """Return the tasks of a workflow as a graph, with an arrow from each task to those that waited for it.
 
     Args:
         observations: Runs of one scenario; an order counts if every run in which both tasks occur keeps it.
         title: Heading of the figure.
+        promised: Pairs of task names; other orders are left out, on which the runs may agree by chance.
+            Default: all orders count. `playbook.parity.promised_order` reads them from canvases.
 
     Orders that follow from others are left out. Tasks on one level may run at the same time.
     """
     events = (event for each in observations for event in sorted(each.trace, key=lambda event: event.at))
     tasks = list(dict.fromkeys(event.task for event in events))
-    edges = happens_before(observations)
+    edges = {edge for edge in happens_before(observations) if promised is None or edge in promised}
     ways = _ways(_reduced(edges), _depths(tasks, edges))
     places = _places(ways, _depths(tasks, edges))
     widest = max((2 * abs(column) + 1 for column, _ in places.values()), default=1.0)

@@ -72,6 +72,17 @@ def test_an_order_graph_has_the_chord() -> None:
     assert {"task_pipeline_title", "What waits"} <= texts(order_graph(runs, "What waits"))
 
 
+def test_an_order_by_chance_can_be_left_out() -> None:
+    runs = [observation(live(1))]
+    title, body = LIVE + "task_pipeline_title", LIVE + "task_pipeline_final_summaries"
+
+    def arrows(chart: Chart) -> int:
+        return len([item for item in chart.axes[0].texts if not item.get_text()])
+
+    assert arrows(order_graph(runs, promised={(title, body)})) == 1
+    assert arrows(order_graph(runs)) > 1
+
+
 def test_the_inventory_figure_counts_uses() -> None:
     shown = texts(inventory_figure(INVENTORY, PLAN))
 
