@@ -26,6 +26,7 @@ WORKER_MODULES = (
     "deadletters",
     "dependencies",
     "errors",
+    "executors",
     "health",
     "keeper",
     "keys",
@@ -43,7 +44,9 @@ WORKER_MODULES = (
     "twins",
     "wire",
 )
-REQUIREMENTS = ("taskiq>=0.13,<0.14", "taskiq-redis>=1.2,<2")
+ROUTES = "TASKIQ_ROUTE"
+"""Begins the names of the settings that are of use once calls are routed."""
+REQUIREMENTS = ("pebble>=5.2,<6", "taskiq>=0.13,<0.14", "taskiq-redis>=1.2,<2")
 
 
 def slice_(application: Application, tree: Tree) -> Slice:
@@ -111,7 +114,7 @@ def _settings_fields() -> str:
     module = cst.parse_module((SCAFFOLD / "settings.py").read_text(encoding="utf-8"))
     (settings,) = (node for node in module.body if isinstance(node, cst.ClassDef))
     lines = [code_of(node) for node in settings.body.body]
-    return "".join(line for line in lines if "TASKIQ_" in line)
+    return "".join(line for line in lines if "TASKIQ_" in line and ROUTES not in line)
 
 
 def _state_wire_signatures(edit: _Edit) -> None:

@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from celery import _state as celery_state
 from celery import states
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.result import AsyncResult, assert_will_not_block
+from celery.result import AsyncResult
 from taskiq import AsyncBroker, TaskiqResult
 
 from .clients import with_client, with_client_sync
-from .context import running
 from .flags import System
+from .running import running
 
 POLL = 0.1
 """Seconds between two looks at a result that somebody waits for."""
@@ -81,8 +82,8 @@ class Handle:
         """
         if self._system == "celery":
             return self._celery_get(timeout, propagate, disable_sync_subtasks)
-        if disable_sync_subtasks:
-            assert_will_not_block()
+        if disable_sync_subtasks and celery_state.task_join_will_block():  # type: ignore[attr-defined]
+            raise RuntimeError("get() in a Celery task may wait for a worker that waits for it")
         ends = _deadline(timeout)
         while not self.ready():
             _refuse_in_a_worker_loop()
@@ -91,17 +92,17 @@ class Handle:
 
     wait = get
 
-    async def aget(self, timeout: float | None = None, propagate: bool = True) -> Any:
+    async def aget(self, timeout: float | None = None, propagate: bool = True) -> Any:  # noqa: ASYNC109
         """Wait for the task and return what it returned; see `get`."""
         ends = _deadline(timeout)
-        while not await self.aready():
+        while not await self.aready():  # noqa: ASYNC110 - what is waited for is in Redis
             await asyncio.sleep(_pause(ends, self.id))
         found = await self._alook()
         return await asyncio.to_thread(_value, found, self._celery, propagate)
 
     @property
     def state(self) -> str:
-        """Celery's name of the state: PENDING, SUCCESS, FAILURE; of a task on Celery also RETRY and others."""
+        """Celery's name of the state: PENDING, SUCCESS, FAILURE; on Celery also RETRY and others."""
         found = self._look()
         if found is not None:
             return states.FAILURE if found.is_err else states.SUCCESS

@@ -1,10 +1,10 @@
 """Calls of tasks, run by the system that the flags name (dual mode; cutover deletes this).
 
-    await dispatch(rename, transcript_id, name="new")                 # rename.delay(transcript_id, name="new")
-    await dispatch_apply(rename, (transcript_id,), countdown=5)       # rename.apply_async((transcript_id,), ...)
-    dispatch_sync(rename, transcript_id)                              # the same from synchronous code
+    await dispatch(rename, transcript_id, name="new")             # rename.delay(transcript_id, name="new")
+    await dispatch_apply(rename, (transcript_id,), countdown=5)   # rename.apply_async((transcript_id,), ...)
+    dispatch_sync(rename, transcript_id)                          # the same from synchronous code
     dispatch_apply_sync(rename, (transcript_id,), countdown=5)
-    dispatch_after_commit(session, rename, transcript_id)             # sent when the transaction is committed
+    dispatch_after_commit(session, rename, transcript_id)         # sent when the transaction is committed
 
 Invariant: a call is sent once, to one system, under one id. It goes to TaskIQ only if the flags say so, the
 task has a twin, and TaskIQ can keep every option of the call; otherwise to Celery, as before.
@@ -26,10 +26,10 @@ from taskiq import AsyncBroker
 from .broker import broker
 from .clients import with_client, with_client_sync
 from .commits import after_commit
-from .context import running
 from .flags import flags
 from .handles import Handle
 from .loops import in_background, submit
+from .running import running
 from .sending import send
 
 logger = logging.getLogger(__name__)
@@ -37,9 +37,10 @@ logger = logging.getLogger(__name__)
 KEPT = {"countdown", "eta", "expires", "queue"}
 """Options of `apply_async` that mean the same on TaskIQ."""
 
-TRANSPORT = {
-    "retry", "retry_policy", "connection", "producer", "add_to_parent", "ignore_result", "delivery_mode", "compression",
-}  # fmt: skip
+OWN = ("queue", "routing_key", "exchange", "priority", "expires")
+"""Options of a task itself that count for each call (celery/app/task.py, `extract_exec_options`)."""
+
+TRANSPORT = {"retry", "retry_policy", "connection", "producer", "add_to_parent", "ignore_result"}
 """Options that say how Celery sends, not what happens."""
 
 
@@ -145,22 +146,26 @@ class Call:
     options: dict[str, Any]
 
     def for_taskiq(self) -> Message | None:
-        """Return the call for TaskIQ, None if it is Celery's."""
-        name, args, kwargs, options = self._parts()
-        twin = broker.find_task(name)
-        if twin is None or flags.system(name, self.id) == "celery":
+        """Return the call for TaskIQ, None if it is Celery's.
+
+        Raises:
+            TypeError: the arguments do not fit the task, as under Celery.
+        """
+        task, args, kwargs, options = self._parts()
+        twin = broker.find_task(task.name)
+        if twin is None or flags.system(task.name, self.id) == "celery":
             return None
-        known = {key: value for key, value in options.items() if value is not None and key not in TRANSPORT}
-        if foreign := sorted(set(known) - KEPT):
-            logger.warning("%s goes to Celery: TaskIQ does not know the option %s", name, ", ".join(foreign))
+        wanted = {key: value for key, value in options.items() if value is not None and key not in TRANSPORT}
+        routed = task.app.amqp.router.route(wanted, task.name, args, kwargs, task)
+        queue = getattr(routed["queue"], "name", routed["queue"]) if "queue" in routed else None
+        reason = _reason_for_celery(set(routed) - KEPT, queue, task.app.conf.task_default_queue)
+        if reason:
+            logger.warning("%s goes to Celery: %s", task.name, reason)
             return None
-        queue = self._queue(name, args, kwargs, known)
-        if queue is not None and queue not in getattr(broker, "queues", (queue,)):
-            logger.warning("%s goes to Celery: no TaskIQ worker reads the queue %s", name, queue)
-            return None
-        return Message(
-            twin, args, kwargs, {**known, "queue": queue, "task_id": self.id, "labels": _lineage()}
-        )
+        if task.typing:
+            task.__header__(*args, **kwargs)
+        kept = routed | {"queue": None if queue == task.app.conf.task_default_queue else queue}
+        return Message(twin, args, kwargs, {**kept, "task_id": self.id, "labels": _lineage()})
 
     def to_celery(self) -> Handle:
         """Send it to Celery, as the application always did."""
@@ -171,27 +176,27 @@ class Call:
         sent = self.task.apply_async(self.args, self.kwargs, task_id=self.id, **options)
         return Handle(sent.id, "celery", sent)
 
-    def _parts(self) -> tuple[str, Sequence[Any], Mapping[str, Any], dict[str, Any]]:
-        """Return the task's name, arguments and options, the task's own options included.
+    def _parts(self) -> tuple[Any, Sequence[Any], Mapping[str, Any], dict[str, Any]]:
+        """Return task, arguments and options, the task's own options included.
 
-        The name of a canvas is that of a built-in task of Celery's, which has no twin.
+        The task of a canvas is one of Celery's own, which has no twin.
         """
-        if not isinstance(self.task, Signature):
-            own = {key: getattr(self.task, key, None) for key in ("expires", "priority", "queue")}
-            return self.task.name, self.args, self.kwargs, own | self.options
-        merged = self.task.clone(self.args, self.kwargs, **self.options)
-        own = {key: getattr(merged.type, key, None) for key in ("expires", "priority", "queue")}
-        return merged.task, merged.args, merged.kwargs, own | merged.options
+        if isinstance(self.task, Signature):
+            merged = self.task.clone(self.args, self.kwargs, **self.options)
+            task, args, kwargs, options = merged.type, merged.args, merged.kwargs, merged.options
+        else:
+            task, args, kwargs, options = self.task, self.args, self.kwargs, self.options
+        own = {name: getattr(task, name, None) for name in OWN}
+        return task, args, kwargs, own | options
 
-    def _queue(
-        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
-    ) -> str | None:
-        """Return the queue that Celery's routes name; None: the default one (celery/app/routes.py)."""
-        app = self.task.app
-        route = app.amqp.router.route(dict(options), name, args, kwargs)
-        queue = route.get("queue")
-        found: str | None = getattr(queue, "name", queue)
-        return None if found == app.conf.task_default_queue else found
+
+def _reason_for_celery(foreign: set[str], queue: str | None, default: str) -> str | None:
+    """Return why TaskIQ cannot keep a call's options, None if it can."""
+    if foreign:
+        return f"TaskIQ does not know the option {', '.join(sorted(foreign))}"
+    if queue not in (None, default) and queue not in getattr(broker, "queues", (queue,)):
+        return f"no TaskIQ worker reads the queue {queue} (TASKIQ_QUEUES)"
+    return None
 
 
 def _lineage() -> dict[str, str]:

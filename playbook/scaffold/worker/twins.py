@@ -7,13 +7,25 @@ it, and TaskIQ gets a function object of its own.
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from typing import Any
 
+from celery import current_task as celery_task
+from celery.exceptions import SoftTimeLimitExceeded
 from taskiq.decor import AsyncTaskiqDecoratedTask
 
+from . import context
 from .broker import broker
+from .context import current_task
+from .executors import Limits, place
+from .retries import RetryPolicy
 from .wire import on_the_wire
+
+logger = logging.getLogger(__name__)
+
+# A task that runs on Celery finds itself in `current_task` as well.
+context.fallback = celery_task._get_current_object  # type: ignore[attr-defined]
 
 
 class Twin(AsyncTaskiqDecoratedTask[..., Any]):
@@ -24,7 +36,7 @@ class Twin(AsyncTaskiqDecoratedTask[..., Any]):
     early: the application may not have configured its app yet.
     """
 
-    def __init__(self, celery_task: Any, task_name: str) -> None:
+    def __init__(self, celery_task: Any, task_name: str, executor: str | None = None) -> None:
         # The parent's __init__ is not called: it renames the function it is given (taskiq/decor.py), and
         # Celery, which names a task after its function, would register the task under another name.
         self.broker = broker
@@ -32,30 +44,57 @@ class Twin(AsyncTaskiqDecoratedTask[..., Any]):
         self.labels = {}
         self.return_type = None
         self._celery_task = celery_task
+        self._executor = executor
 
     @functools.cached_property
     def original_func(self) -> Callable[..., Any]:  # type: ignore[override]
         """The function that TaskIQ runs."""
-        return native(self._celery_task.run)
+        task = self._celery_task
+        # Where Celery retries by itself it has replaced `run` (celery/app/autoretry.py).
+        run: Any = getattr(task, "_orig_run", task.run)
+        first = (current_task,) if inspect.ismethod(run) else ()
+        function: Callable[..., Any] = run.__func__ if first else run
+        limits = Limits(task.soft_time_limit, task.time_limit, SoftTimeLimitExceeded)
+        if not limits and (task.app.conf.task_time_limit or task.app.conf.task_soft_time_limit):
+            logger.warning("task %s: only Celery keeps the time limits of all tasks", self.task_name)
+        # A child process runs what Celery's child process runs, loop bridge included.
+        return place(
+            native(function, *first),
+            self.task_name,
+            self._executor,
+            limits,
+            in_child=on_the_wire(function, *first),
+        )
+
+    @functools.cached_property
+    def retry_policy(self) -> RetryPolicy:
+        """The Celery task's retry options."""
+        return RetryPolicy.of(self._celery_task)
 
 
-def twin(celery_task: Any, name: str) -> Twin:
+def twin(celery_task: Any, name: str, executor: str | None = None) -> Twin:
     """Register the twin of a Celery task.
 
     Args:
         celery_task: the object that `shared_task` or `app.task` returned. Not touched here.
         name: the name under which Celery knows the task.
+        executor: `process` or `thread`; None: a process if the task has time limits (`executors`).
     """
-    result = Twin(celery_task, name)
+    result = Twin(celery_task, name, executor)
     broker.local_task_registry[name] = result
     return result
 
 
-def native(function: Callable[..., Any]) -> Callable[..., Any]:
+def native(function: Callable[..., Any], *first: Any) -> Callable[..., Any]:
     """Return a new function that does what `function` does, for TaskIQ.
 
     A synchronous function that wraps a coroutine function is a loop bridge: TaskIQ runs the coroutine on
     its own loop instead.
+
+    Args:
+        function: the function.
+        first: arguments that it gets before those of the message, such as `self`.
     """
-    inner = getattr(function, "__wrapped__", None)
-    return on_the_wire(inner if inner is not None and inspect.iscoroutinefunction(inner) else function)
+    inner: Any = getattr(function, "__wrapped__", None)
+    bridged = inspect.iscoroutinefunction(inner)
+    return on_the_wire(inner if bridged else function, *first)

@@ -35,15 +35,19 @@ def wire_signature(
     return inspect.Signature([*kept, *own, *rest])
 
 
-def on_the_wire(function: Callable[..., Any]) -> Callable[..., Any]:
+def on_the_wire(function: Callable[..., Any], *first: Any) -> Callable[..., Any]:
     """Return a new function that does what `function` does and shows TaskIQ its wire signature.
 
     It shows no annotations: arguments arrive as they were sent, as under Celery, and are not converted.
+
+    Args:
+        function: the function.
+        first: arguments that it gets before those from the wire.
     """
-    run = _awaiting(function) if inspect.iscoroutinefunction(function) else _calling(function)
+    run = _awaiting(function, first) if inspect.iscoroutinefunction(function) else _calling(function, first)
     for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(run, attribute, getattr(function, attribute))
-    parameters = _signature(function).parameters.values()
+    parameters = list(_signature(function).parameters.values())[len(first) :]
     bare = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
     run.__signature__ = inspect.Signature(bare)  # type: ignore[attr-defined]
     run.__annotations__ = {}
@@ -59,15 +63,15 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
     return getattr(function, "__wire_signature__", None) or inspect.signature(function)
 
 
-def _awaiting(target: Callable[..., Any]) -> Callable[..., Any]:
+def _awaiting(target: Callable[..., Any], first: tuple[Any, ...]) -> Callable[..., Any]:
     async def run(*args: Any, **kwargs: Any) -> Any:
-        return await target(*args, **kwargs)
+        return await target(*first, *args, **kwargs)
 
     return run
 
 
-def _calling(target: Callable[..., Any]) -> Callable[..., Any]:
+def _calling(target: Callable[..., Any], first: tuple[Any, ...]) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
-        return target(*args, **kwargs)
+        return target(*first, *args, **kwargs)
 
     return run
