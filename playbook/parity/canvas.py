@@ -14,8 +14,8 @@ def promised_order(structures: Iterable[dict[str, Any]]) -> frozenset[Pair]:
 
     `structures` are canvases as `playbook inventory --json` prints them: nested `{"chain": [..]}`,
     `{"group": [..]}`, `{"chord": {"header": [..], "body": ..}}`, `{"task": name}`. In a chain every step
-    comes before the next, in a chord the header before the body; members of a group promise nothing. The result
-    is meant for `Policy.promised`. Source: Celery's user guide, "Canvas: Designing Work-flows".
+    comes before the next, in a chord the header before the body; members of a group promise nothing. The
+    result is meant for `Policy.promised`. Source: Celery's user guide, "Canvas: Designing Work-flows".
     """
     return frozenset(pair for structure in structures for pair in _pairs(structure))
 
