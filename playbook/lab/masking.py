@@ -9,18 +9,24 @@ import re
 
 MASK = "***"
 
-# The first alternative is the user part of a well-formed URL: all up to the last `@` before the path.
-# The second one covers passwords that were pasted without percent-encoding and hold a slash. A port before a
-# path is not a password, or every address with an `@` in its path would be hidden.
+# The first alternative is the user part of a well-formed URL: all up to the last `@` before the path. The
+# second one covers passwords that were pasted without percent-encoding and hold a slash. On the web, where an
+# `@` in a path is common, what looks like a port is taken for one. All repetitions are bounded or possessive,
+# so that a long text takes linear time.
 _USER_INFO = re.compile(
-    r"""(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)
-        (?: [^\s/'"<>]*@
-          | [^\s/'"<>@]*:(?!\d*(?:[/?\#]|$))[^\s'"<>]*@ )""",
+    r"""(?<! [a-zA-Z0-9+.-] )
+        (?! (?:https?|wss?):// [^\s/'"<>@]{0,255} : \d{0,5} (?:[/?\#]|$) )
+        (?P<scheme> [a-zA-Z0-9+.-]++:// )
+        (?: [^\s/'"<>]{0,512}@
+          | [^\s/'"<>@]{0,255} : [^\s'"<>]{0,512}@ )""",
     re.VERBOSE,
 )
 _SECRET_PARAMETER = re.compile(
-    r"""(?P<name>[?&][\w.-]*(?:password|passwd|secret|token|api_?key|signature|credential)[\w.-]*=)[^&\s'"<>]+""",
-    re.IGNORECASE,
+    r"""(?P<name> [?&][\w.-]{0,64}
+          (?:password|passwd|secret|token|api_?key|signature|credential)
+          [\w.-]{0,64}= )
+        [^&\s'"<>]+""",
+    re.VERBOSE | re.IGNORECASE,
 )
 
 

@@ -13,6 +13,9 @@ MASKED = [
     ("https://token@host/path", "https://***@host/path"),
     ("rediss://u:p%40ss@host", "rediss://***@host"),
     ("redis://:p@ss@host/0", "redis://***@host/0"),
+    ("1redis://:a@host", "1redis://***@host"),
+    ("redis://:123/b@host/0", "redis://***@host/0"),
+    ("https://user:a/b@host/0", "https://***@host/0"),
     ("redis://:a/b@host/0", "redis://***@host/0"),
     ("postgresql+asyncpg://u:p@h/db", "postgresql+asyncpg://***@h/db"),
     ("redis://host?password=secret&db=1", "redis://host?password=***&db=1"),
@@ -43,10 +46,12 @@ def test_the_rest_is_left_alone(text: str):
     assert mask_url(text) == text
 
 
-SAFE = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="'\"<>"), min_size=6)
+PASSWORDS = st.text(
+    st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="'\"<>"), min_size=6
+)
 
 
-@given(password=SAFE.filter(lambda text: not text.isdigit() and "***" not in text), text=st.text())
+@given(password=PASSWORDS, text=st.text())
 def test_no_password_survives_whatever_stands_around_it(password: str, text: str):
     masked = mask_url(f"{text} redis://user:{password}@host-of-redis/0")
     assert f":{password}@" not in masked
@@ -60,3 +65,9 @@ def test_masking_twice_changes_nothing_more(text: str):
 
 def test_errors_of_the_lab_are_masked():
     assert str(LabError("cannot reach redis://:secret@host")) == "cannot reach redis://***@host"
+
+
+@pytest.mark.parametrize("unit", ["a", "http://", "x:", "://", ":", "?", "&token", "redis://:a"])
+def test_long_texts_do_not_make_the_patterns_backtrack(unit: str):
+    """With unbounded repetitions, texts of this length take minutes."""
+    assert mask_url(unit * 50_000)
