@@ -39,11 +39,15 @@ from playbook.lab.errors import LabError
 from playbook.lab.masking import mask_url
 from playbook.lifeline import end_with
 from playbook.phases import PHASES, apply_phase, find_phase, plan_phase
+from playbook.progress import RunProgress
 from playbook.runs import RESULT_NAME, current_result, hold_run
 from playbook.workspace import Workspace
 
 PARENT_VARIABLE = "PLAYBOOK_PARENT"
 """Environment variable: id of the parent process with which the playbook is to end; default: its parent."""
+
+PAGE_NAME = "index.html"
+"""The page of a run, as `playbook.report.render_run` calls it."""
 
 CHECK_FAILED, CHANGES_PENDING = 1, 3
 
@@ -182,13 +186,13 @@ def run(
     application, run_dir = load_application(config), run_folder(runs_dir, name)
     parameters = checked_parameters(chosen, parameter)
 
-    from playbook.progress import RunProgress
-    from playbook.report import render_run
     from playbook.runner import run_phases
 
     with RunProgress(stderr()) as progress:
         result = run_phases(application, chosen, run_dir, parameters, progress)
-    page = render_run(run_dir)
+    page = run_dir / PAGE_NAME
+    if not page.is_file() or page.stat().st_mtime < (run_dir / RESULT_NAME).stat().st_mtime:
+        page = _rendered(run_dir)
     rendering.print_run(Console(), result, page)
     stopped = [entry for entry in result.phases if entry.name in parameters and entry.status != "signed_off"]
     for entry in stopped[:1]:
@@ -238,9 +242,7 @@ def report(
     run_dir = run_folder(runs_dir, run)
     if not (run_dir / RESULT_NAME).is_file():
         raise PlaybookError(f"there is no run {run} in {runs_dir}; start it with: playbook run --run {run}")
-    from playbook.report import render_run
-
-    typer.echo(render_run(run_dir))
+    typer.echo(_rendered(run_dir))
 
 
 @app.command()
@@ -265,6 +267,12 @@ def lab(
             signal.pause()
     except KeyboardInterrupt:
         stderr().print("The lab is down.")
+
+
+def _rendered(run_dir: Path) -> Path:
+    from playbook.report import render_run  # takes seconds
+
+    return render_run(run_dir)
 
 
 def _complaint(error: Exception, exit_status: int) -> int:

@@ -12,10 +12,10 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from playbook.config import CONFIG_NAME, Application
 from playbook.errors import PlaybookError
-from playbook.execution import Execution, execute
 from playbook.inputs import inputs_digest
 from playbook.parameters import Parameters
 from playbook.phases import Phase
@@ -23,6 +23,9 @@ from playbook.progress import RunProgress
 from playbook.results import PhaseResult, PhaseTiming, RunResult, load_outcome, save
 from playbook.runs import RESULT_NAME, current_result, hold_run, is_done, new_entry
 from playbook.workspace import Workspace
+
+if TYPE_CHECKING:
+    from playbook.execution import Execution
 
 
 def run_phases(
@@ -82,7 +85,6 @@ def _run(
         save(result, run_dir / RESULT_NAME)
         if entry.status != "signed_off":
             break
-    save(result, run_dir / RESULT_NAME)
     return result
 
 
@@ -94,6 +96,8 @@ def _run_phase(
     parameters: Parameters,
     progress: RunProgress,
 ) -> tuple[PhaseResult, PhaseTiming]:
+    from playbook.execution import execute  # takes seconds, which a run with nothing to do can save
+
     work_dir = run_dir / "phases" / phase.name
     shutil.rmtree(work_dir, ignore_errors=True)
     places = {"run_dir": str(run_dir), "config": str(application.base / CONFIG_NAME)}
