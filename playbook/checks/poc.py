@@ -13,6 +13,7 @@ from playbook.checks.file_scenario import ProcessFile
 from playbook.checks.guide import Facts, Verdict, judge
 from playbook.checks.guide_poc import CLAIMS
 from playbook.contracts import Check, CheckContext, CheckResult
+from playbook.inventory import inventory
 from playbook.lab import Lab, LabError, wait_until
 from playbook.lab.audio import TWO_SPEAKERS
 from playbook.lab.children import Children
@@ -20,7 +21,7 @@ from playbook.lab.reflector_env import REFLECTOR
 from playbook.lab.scenarios import Upload
 from playbook.lab.waiting import free_port
 from playbook.models import Observation, System
-from playbook.parity import Comparison, compare
+from playbook.parity import Comparison, Policy, compare, promised_order
 from playbook.workspace import Workspace
 
 PROBES = "playbook.checks.probes"
@@ -204,7 +205,10 @@ def observations(context: CheckContext) -> list[Observation]:
 def comparison(context: CheckContext) -> Comparison:
     """What B did differently from A and A'."""
     a, a_again, b = observations(context)
-    return compare(a, a_again, b)
+    canvases = inventory(context.workspace / context.application.root).canvases
+    promised = promised_order(canvas.structure for canvas in canvases)
+    policy = Policy(folders=(str(context.run_dir),), promised=promised)
+    return compare(a, a_again, b, policy)
 
 
 def verdicts(context: CheckContext) -> list[Verdict]:
