@@ -22,6 +22,8 @@ MENTION = re.compile(
     re.IGNORECASE,
 )
 
+QUOTED = re.compile(rb"['\"]([A-Za-z_]\w*(?:\.\w+)+)", re.ASCII)
+
 Exports = dict[str, frozenset[str]]
 
 
@@ -33,6 +35,7 @@ def select(
     wanted = {
         path for path, file in project.files.items() if "celery" in path.lower() or MENTION.search(file.data)
     }
+    quoted = {path: _quoted(file.data) for path, file in project.files.items()}
     seen: set[str] = set()
     while True:
         project.load(wanted - seen)
@@ -41,7 +44,9 @@ def select(
         exports = {source.module: found for source in project if (found := _exports(evaluator, source))}
         rest = [file for path, file in project.files.items() if path not in seen]
         wanted = {
-            f.path for f in rest if _uses(f.data, imported[f.path], exports) or _quotes(f.data, exports)
+            f.path
+            for f in rest
+            if _uses(f.data, imported[f.path], exports) or quoted[f.path] & exports.keys()
         }
         if not wanted:
             return project, evaluator, exports
@@ -90,8 +95,10 @@ def _uses(data: bytes, imported: set[modules.Imported], exports: Exports) -> boo
     return False
 
 
-def _quotes(data: bytes, exports: Exports) -> bool:
-    """Whether a string names one of the modules, as mocks and task lists do."""
-    return any(
-        f"{quote}{module}".encode() in data for module in exports if "." in module for quote in ('"', "'")
-    )
+def _quoted(data: bytes) -> set[str]:
+    """The dotted names that strings begin with, as mocks and lists of tasks have them, and all above them."""
+    found: set[str] = set()
+    for match in set(QUOTED.findall(data)):
+        parts = match.decode().split(".")
+        found.update(".".join(parts[:count]) for count in range(1, len(parts) + 1))
+    return found
