@@ -29,7 +29,12 @@ audio: str = ""  # an audio file; empty: the bundled sample
 from playbook.session import open_phase
 
 phase = open_phase(
-    "00_inventory", run_dir=run_dir, config=config, redis_url=redis_url, database_url=database_url, audio=audio
+    "00_inventory",
+    run_dir=run_dir,
+    config=config,
+    redis_url=redis_url,
+    database_url=database_url,
+    audio=audio,
 )
 phase.apply()
 phase
@@ -86,9 +91,9 @@ from playbook.checks.guide import judge
 from playbook.checks.guide_inventory import CLAIMS, facts, file_uses
 from playbook.report import claims_table
 
-claims_table([
-    phase.claim(v.text, v.holds, v.found, v.instead, v.source) for v in judge(CLAIMS, facts(found))
-])
+claims_table(
+    [phase.claim(v.text, v.holds, v.found, v.instead, v.source) for v in judge(CLAIMS, facts(found))]
+)
 
 # %% [markdown]
 # The files, by the number of tasks in them. `named` tells whether the guide calls the file critical.
@@ -111,7 +116,7 @@ table(plan_.order, ["task", "score", "phase", "reasons"])
 # %%
 from playbook.report import inventory_figure
 
-phase.figure("inventory", inventory_figure(found, plan_), "What each phase moves.");
+phase.figure("inventory", inventory_figure(found, plan_), "What each phase moves.")
 
 # %% [markdown]
 # ## What will be refused

@@ -113,9 +113,9 @@ phase.check("nothing_lost_early")
 # %%
 from playbook.report import claims_table
 
-claims_table([
-    phase.claim(v.text, v.holds, v.found, v.instead, v.source) for v in poc.verdicts(phase.context)
-])
+claims_table(
+    [phase.claim(v.text, v.holds, v.found, v.instead, v.source) for v in poc.verdicts(phase.context)]
+)
 
 # %%
 phase.check("claims")
@@ -138,7 +138,7 @@ phase.figure(
     "timeline",
     timeline([a, b], ["A: Celery", "B: the first task on TaskIQ"]),
     "The same file, first on Celery alone, then with the first task on TaskIQ.",
-);
+)
 
 # %%
 from playbook.report import findings_table
