@@ -25,7 +25,7 @@ def collect(root: Path) -> Inventory:
     files = read_files(root)
     python = [file for file in files if file.is_python]
     short = {file.path: modules.short_imports(file.data) for file in python}
-    package = root.name if (root / "__init__.py").is_file() else ""
+    package = modules.root_package(root.name, {file.path: file.data for file in python})
     names = ModuleNames(package, [file.path for file in python], short)
     imported = {
         file.path: modules.imports(file.data, names.by_path[file.path], modules.is_init(file.path))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -83,6 +83,24 @@ class ModuleNames:
         if self._root_package and source == ".":
             parts.insert(0, self._root_package)
         return ".".join(parts) or pure.stem
+
+
+def root_package(folder: str, files: Mapping[str, bytes]) -> str:
+    """The name of the application's folder if its files are imported below that name, else "".
+
+    That is so if it holds `__init__.py`, or if one of the files imports another one as `folder.module`.
+    """
+    if "__init__.py" in files:
+        return folder
+    inside = {PurePosixPath(path).with_suffix("").parts[0] for path in files}
+    if folder in inside | SEPARATE:
+        return ""
+    for data in files.values():
+        for target, name in _imports(data):
+            parts = [*target.split("."), name]
+            if parts[0] == folder and parts[1] in inside:
+                return folder
+    return ""
 
 
 def absolute(module: str, is_package: bool, target: str) -> str:

@@ -121,7 +121,11 @@ def _kind_of_line(path: str, line: str) -> str:
 def is_test(path: str) -> bool:
     """Whether a Python file belongs to a test suite."""
     pure = PurePosixPath(path)
-    return pure.name.startswith(("test_", "conftest")) or pure.stem.endswith("_test") or "tests" in pure.parts
+    return (
+        pure.name.startswith(("test_", "conftest"))
+        or pure.stem.endswith("_test")
+        or bool({"test", "tests"} & {*pure.parts})
+    )
 
 
 def pool_refusal(path: str, number: int, line: str) -> Iterator[Refusal]:

@@ -48,6 +48,9 @@ class TestModules:
                 },
                 "app.jobs",
             ),
+            ({"jobs.py": TASK, "run.py": "from shop.jobs import job"}, "shop.jobs"),
+            ({"worker/jobs.py": TASK, "run.py": "import shop.worker.jobs"}, "shop.worker.jobs"),
+            ({"jobs.py": TASK, "run.py": "import shop.other"}, "jobs"),
             ({"scripts/jobs.py": TASK, "scripts/run.py": "from jobs import job"}, "jobs"),
         ],
     )
