@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,7 +90,7 @@ FILLED = {
 def test_rows_of_both_databases_read_the_same(kind: str, postgres: PostgresServer, tmp_path: Path):
     url = None if kind == "sqlite" else postgres.url
     with Lab(WORKSPACE, tmp_path, target=MINI, database_url=url) as lab:
-        lab.run(["python", "-m", "mini.database", "fill"])
+        lab.run([sys.executable, "-m", "mini.database", "fill"])
         rows = lab.effects().rows
         written = rows["book"][0].pop("written")
         assert written.startswith("2024-05-01T12:00:00")
@@ -101,7 +102,7 @@ def test_rows_of_both_databases_read_the_same(kind: str, postgres: PostgresServe
 
 def test_what_an_earlier_lab_left_in_the_file_is_gone(tmp_path: Path):
     with Lab(WORKSPACE, tmp_path, target=MINI) as lab:
-        lab.run(["python", "-m", "mini.database", "fill"])
+        lab.run([sys.executable, "-m", "mini.database", "fill"])
     with Lab(WORKSPACE, tmp_path, target=MINI) as lab:
         assert lab.effects().rows == {"author": [], "book": []}
 
