@@ -158,7 +158,6 @@ class _Collector(ast.NodeVisitor):
     def _bind(self, name: str, binding: Binding) -> None:
         scope = self._declared.get((binding.scope, name), binding.scope)
         scope.names.setdefault(name, []).append(binding)
-        self._source.bindings[binding.node] = binding
 
     def _assign(self, target: ast.expr, value: ast.AST, kind: Kind) -> None:
         match target:

@@ -31,7 +31,7 @@ from playbook.inventory.values import (
     Value,
 )
 
-NAMED = {"send_task": "send_task", "signature": "signature", "subtask": "subtask"}
+NAMED = frozenset({"send_task", "signature", "subtask"})
 POOLS = ("pool", "executor")
 
 
@@ -164,7 +164,7 @@ class Scan:
             case Method(owner=Unknown(), name="send_task"):
                 self._by_name(node, "send_task")
             case App(path=path) if path in NAMED:
-                self._by_name(node, NAMED[path])
+                self._by_name(node, path)
             case External() if function.celery_name in canvas.BY_NAME:
                 self._by_name(node, function.celery_name)
             case External(name="builtins.getattr") if not isinstance(

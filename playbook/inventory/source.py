@@ -107,7 +107,6 @@ class Source:
     scope: Scope = field(default_factory=lambda: Scope("module"))
     scopes: dict[ast.AST, Scope] = field(default_factory=dict)
     contexts: dict[ast.AST, Context] = field(default_factory=dict)
-    bindings: dict[ast.AST, Binding] = field(default_factory=dict)
     attributes: dict[tuple[ast.ClassDef, str], list[ast.expr]] = field(default_factory=dict)
     functions: list[Function] = field(default_factory=list)
     classes: list[ast.ClassDef] = field(default_factory=list)

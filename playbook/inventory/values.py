@@ -71,7 +71,6 @@ class Decorator:
     """Something that makes a function a task: `shared_task`, `app.task`, with the options given so far."""
 
     options: tuple[tuple[str, Any], ...] = ()
-    legacy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
