@@ -4,7 +4,7 @@ import inspect
 import socket
 from typing import Any
 
-from taskiq import TaskiqMessage, TaskiqMiddleware
+from taskiq import TaskiqMessage, TaskiqMiddleware, TaskiqResult
 
 from .messages import DeliveredMessage, Delivery, iso
 from .retries import RetryPolicy
@@ -29,10 +29,16 @@ class ContextMiddleware(TaskiqMiddleware):
         policy = getattr(task, "retry_policy", None) or RetryPolicy()
         signature = inspect.signature(task.original_func) if task else None
         request = self._request(message, delivery)
-        running.set(Running(request, policy, delivery, signature=signature))
+        running.set(Running(request, policy, delivery, signature=signature, outer=running.get()))
         if delivery is not None:
             self.broker.watch(delivery)  # type: ignore[attr-defined]
         return message
+
+    def post_execute(self, message: TaskiqMessage, result: TaskiqResult[Any]) -> None:
+        """Forget a task that ran in place: its context is the sender's."""
+        task = running.get()
+        if task and task.delivery is None:
+            running.set(task.outer)
 
     def _request(self, message: TaskiqMessage, delivery: Delivery | None) -> Request:
         labels = message.labels

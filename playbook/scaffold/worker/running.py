@@ -63,6 +63,7 @@ class Running:
         attempts: the further attempts that it has asked for.
         override_max_retries: the limit that an explicit `retry(max_retries=...)` has set for this attempt.
         signature: of the task's function.
+        outer: the task that sent this one, if it runs in place, inside the sender.
     """
 
     request: Request
@@ -71,6 +72,7 @@ class Running:
     attempts: list["NextAttempt"] = field(default_factory=list)
     override_max_retries: int | None = None
     signature: inspect.Signature | None = None
+    outer: "Running | None" = None
 
 
 running: ContextVar[Running | None] = ContextVar("running", default=None)
