@@ -11,7 +11,7 @@ GUARD := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig 
 .PHONY: run test lint notebooks benchmark lab clean
 
 run: $(INSTALLED)
-	@exec $(GUARD) $(BIN)/playbook run
+	@PLAYBOOK_PARENT=$$PPID exec $(GUARD) $(BIN)/playbook run
 
 test: lint
 	@exec $(GUARD) $(BIN)/pytest

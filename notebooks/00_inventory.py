@@ -110,7 +110,7 @@ table(file_uses(found))
 # %%
 from playbook.inventory.plan import plan
 
-plan_ = plan(found)
+plan_ = plan(found, phase.application.poc_task)
 table(plan_.order, ["task", "score", "phase", "reasons"])
 
 # %%

@@ -41,13 +41,16 @@ phase
 # decorators state which arguments a *message* carries; without that TaskIQ takes the first one for the session.
 
 # %%
-from playbook.report import diff_view, table
+from playbook.report import diff_view, modules_table, table
 
 applied = phase.apply()
-table(applied.changes, ["path", "kind", "added", "removed"])
+diff_view(phase.before.unified_diff(phase.after, "changed"))
+
+# %% [markdown]
+# The modules that the application receives and owns from now on. They know neither the playbook nor Celery.
 
 # %%
-diff_view(phase.diff())
+modules_table({change.path: phase.after[change.path] for change in applied.changes if change.kind == "added"})
 
 # %% [markdown]
 # What the rules left alone, with the reason:

@@ -86,7 +86,8 @@ def plan(app_dir: AppArgument = None, as_json: JsonOption = False, config: Confi
     """Which phase moves what, in which order of risk, and what will be refused."""
     from playbook.inventory.plan import plan as make
 
-    planned = make(take_inventory(source_folder(app_dir, config)))
+    poc_task = load_application(config).poc_task if app_dir is None else None
+    planned = make(take_inventory(source_folder(app_dir, config)), poc_task)
     if as_json:
         print_json(planned.to_json())
     else:

@@ -69,6 +69,11 @@ class Application(_Section):
     phases: PhaseOptions = PhaseOptions()
 
     @property
+    def poc_task(self) -> str | None:
+        """Registered name of the task that gets the first twin."""
+        return self.phases.poc.twin if self.phases.poc else None
+
+    @property
     def package(self) -> str:
         """Name of the root package, as it is imported."""
         return PurePosixPath(self.root).name

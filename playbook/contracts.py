@@ -50,7 +50,7 @@ class CheckContext:
     audio: Path | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckResult:
     """The outcome of one check.
 
@@ -63,6 +63,10 @@ class CheckResult:
     evidence: JSON = None
     name: str = ""
     title: str = ""
+
+    def __repr__(self) -> str:
+        outcome = "passed" if self.ok else "FAILED"
+        return f"{outcome}: {self.title or self.name}\n        {self.detail}"
 
     @classmethod
     def passed(cls, detail: str, evidence: JSON = None) -> CheckResult:

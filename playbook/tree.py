@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeAlias
 
 JUNK_FOLDERS = frozenset(
     {
@@ -33,12 +33,15 @@ JUNK_FOLDERS = frozenset(
 JUNK_SUFFIXES = (".pyc", ".pyo", ".sqlite3", ".sqlite3-wal", ".sqlite3-shm", ".egg-info")
 
 
+ChangeKind: TypeAlias = Literal["added", "changed", "removed"]
+
+
 @dataclass(frozen=True)
 class Change:
     """What happened to one file between two trees. `added` and `removed` count lines."""
 
     path: str
-    kind: Literal["added", "changed", "removed"]
+    kind: ChangeKind
     added: int
     removed: int
 
@@ -85,20 +88,27 @@ class Tree(Mapping[str, str]):
         """What leads from this tree to `after`, one entry per file, ordered by path."""
         return [self._change(path, after) for path in self._differing(after)]
 
-    def unified_diff(self, after: Tree) -> str:
-        """The way from this tree to `after` as `git apply` understands it; empty when nothing differs."""
-        return "".join(_file_diff(path, self.get(path), after.get(path)) for path in self._differing(after))
+    def unified_diff(self, after: Tree, kind: ChangeKind | None = None) -> str:
+        """The way from this tree to `after` as `git apply` understands it; empty when nothing differs.
+
+        Parameters:
+            after: the other tree.
+            kind: only the files that this happened to; None: all of them.
+        """
+        paths = [path for path in self._differing(after) if kind in (None, self._kind(path, after))]
+        return "".join(_file_diff(path, self.get(path), after.get(path)) for path in paths)
 
     def _differing(self, after: Tree) -> list[str]:
         return [path for path in sorted({*self, *after}) if self.get(path) != after.get(path)]
 
+    def _kind(self, path: str, after: Tree) -> ChangeKind:
+        return "added" if path not in self else "removed" if path not in after else "changed"
+
     def _change(self, path: str, after: Tree) -> Change:
-        kind: Literal["added", "changed", "removed"]
-        kind = "added" if path not in self else "removed" if path not in after else "changed"
         edits = _edits(_lines(self.get(path)), _lines(after.get(path)), "", "")[2:]
         return Change(
             path,
-            kind,
+            self._kind(path, after),
             added=sum(line.startswith("+") for line in edits),
             removed=sum(line.startswith("-") for line in edits),
         )

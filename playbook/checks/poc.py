@@ -223,9 +223,9 @@ def _together(*functions: Callable[[], Any]) -> list[Any]:
 
 
 def _twin(context: CheckContext) -> str:
-    options = context.application.phases.poc
-    assert options is not None, "the slice has checked this"
-    return options.twin
+    task = context.application.poc_task
+    assert task is not None, "the slice has checked this"
+    return task
 
 
 def _upload_ends(context: CheckContext) -> CheckResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
@@ -23,6 +24,23 @@ def count_table(inventory: Any) -> View:
     lists: Mapping[str, Any] = inventory if isinstance(inventory, Mapping) else inventory.to_json()
     return table(
         {"list": name, "entries": len(lists[name]), "holds": holds} for name, holds in _LISTS.items()
+    )
+
+
+def modules_table(files: Mapping[str, str]) -> View:
+    """Return Python modules with the first sentence of their docstrings and their lines.
+
+    Args:
+        files: Source by path; other files are left out.
+    """
+    modules = {path: text for path, text in files.items() if path.endswith(".py")}
+    return table(
+        {
+            "module": path,
+            "purpose": " ".join((ast.get_docstring(ast.parse(text)) or "").partition("\n\n")[0].split()),
+            "lines": len(text.splitlines()),
+        }
+        for path, text in modules.items()
     )
 
 

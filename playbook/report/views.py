@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -16,7 +17,7 @@ from pydantic import BaseModel
 
 GOOD, BAD, NOTE = "rgba(0, 158, 115, 0.20)", "rgba(213, 94, 0, 0.20)", "rgba(0, 114, 178, 0.12)"
 
-_CELL = "text-align: left; vertical-align: top; overflow-wrap: anywhere;"
+_CELL = "text-align: left; vertical-align: top; overflow-wrap: break-word;"
 _SHORT = 24  # characters that are not worth a second line
 _ENOUGH = 400  # characters of one value; the full value is in the run's result.json
 
@@ -104,10 +105,15 @@ def _html_table(columns: Sequence[str], texts: Sequence[Sequence[str]], shades: 
     lines = []
     for number, row in enumerate(texts):
         shade = f" background: {shades[number]};" if shades else ""
-        cells = "".join(f'<td style="{_fold(text)}{shade}">{escape(text)}</td>' for text in row)
+        cells = "".join(f'<td style="{_fold(text)}{shade}">{_breakable(text)}</td>' for text in row)
         lines.append(f"<tr>{cells}</tr>")
     body = "\n".join(lines)
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def _breakable(text: str) -> str:
+    """Return a text as HTML whose long names may break after a dot, a slash or an underscore."""
+    return re.sub(r"([._/])(?=[A-Za-z])", r"\1<wbr>", escape(text))
 
 
 def _fold(text: str) -> str:

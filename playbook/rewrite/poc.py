@@ -148,10 +148,10 @@ def _decorators_of_tasks(source: str) -> set[str]:
 
 
 def _add_twin(edit: _Edit) -> None:
-    options = edit.application.phases.poc
-    if options is None:
+    task = edit.application.poc_task
+    if task is None:
         raise ConfigError("phases.01_poc.twin is missing in playbook.toml; name the task to start with")
-    module, _, name = options.twin.rpartition(".")
+    module, _, name = task.rpartition(".")
     rule = Twins(
         module=module,
         tasks=(name,),

@@ -78,7 +78,7 @@ def test_a_row_without_fields_is_an_error() -> None:
 def test_whatever_a_table_shows_is_escaped(name: str, value: str) -> None:
     shown = Reader(table([{"name": name, "value": value[:300]}])._repr_html_())
 
-    assert set(shown.tags) == {"table", "thead", "tbody", "tr", "th", "td"}
+    assert set(shown.tags) - {"wbr"} == {"table", "thead", "tbody", "tr", "th", "td"}
     assert value[:300].replace("\r\n", "\n").replace("\r", "\n").strip() in shown.text.replace("\r", "\n")
 
 
@@ -133,8 +133,8 @@ def test_findings_come_with_what_they_rest_on() -> None:
     bad = compare(observation(upload(1)), observation(upload(2)), observation(new))
 
     assert "No difference" in findings_table(good).markdown
-    assert "rows.transcript_event" in findings_table(good).html
-    assert "processing_seconds" in findings_table(good).html
+    assert "rows.transcript_event" in findings_table(good).html.replace("<wbr>", "")
+    assert "processing_seconds" in findings_table(good).html.replace("<wbr>", "")
     assert "rows.transcript.title is 'Other'" in findings_table(bad).markdown
 
 
