@@ -29,6 +29,9 @@ OUTAGE = (
 )
 """What a Redis that is away, full, restarting or failing over looks like. All of it passes."""
 
+CONNECTIONS = 10
+"""Most connections of one process; whoever finds all of them busy waits for one."""
+
 TIMEOUT = 5.0
 """Seconds to wait for an answer."""
 
@@ -75,7 +78,12 @@ def pool_options() -> dict[str, Any]:
     Without a socket time-out: redis-py 8 would turn the cancellation of a stopping worker into a time-out
     error on Python 3.11, and the worker would not stop. Callers set their own limits.
     """
-    return {"protocol": 2, "socket_timeout": None, "retry": AsyncRetry(NoBackoff(), 0)}
+    return {
+        "protocol": 2,
+        "max_connection_pool_size": CONNECTIONS,
+        "socket_timeout": None,
+        "retry": AsyncRetry(NoBackoff(), 0),
+    }
 
 
 def _plain(url: str) -> str:

@@ -74,3 +74,8 @@ async def touch(path: str, seconds: float) -> None:
     await asyncio.sleep(seconds)
     with Path(path).open("a") as file:  # noqa: ASYNC230
         file.write("once\n")
+
+
+@broker.task("tests.nothing")
+async def nothing(number: int) -> int:
+    return number
