@@ -1,8 +1,8 @@
 """What the lab records and the parity compares: effects, traces and observations, all writable to JSON.
 
-An *observation* is everything one run of a scenario left behind. It holds *effects* (what the outside world can
-see) and a *trace* (when which task started and ended). These models carry no behaviour, so that the packages that
-share them (lab, parity, report) need not know one another.
+An *observation* is everything one run of a scenario left behind. It holds *effects* (what the outside world
+can see) and a *trace* (when which task started and ended). These models carry no behaviour, so that the
+packages that share them (lab, parity, report) need not know one another.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Model(BaseModel):
 class TaskEvent(Model):
     """One start or end of one attempt of a task, as seen by the worker that ran it.
 
-    `at` is Unix time in seconds. `attempt` counts from 0. `outcome` is set on `end` events only. `delay` is the
-    seconds until the next attempt, on ends with outcome `retry` only.
+    `at` is Unix time in seconds. `attempt` counts from 0. `outcome` is set on `end` events only. `delay` is
+    the seconds until the next attempt, on ends with outcome `retry` only.
     """
 
     at: float
@@ -44,7 +44,7 @@ class TaskEvent(Model):
 
 
 class Request(Model):
-    """One HTTP request that the outside world received, with the status it answered (None: connection dropped)."""
+    """One HTTP request that the outside world received. `status` is the answer; None: it dropped the line."""
 
     at: float
     service: str

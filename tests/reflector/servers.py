@@ -2,8 +2,6 @@
 
 import shutil
 from pathlib import Path
-from importlib.resources import files
-from pathlib import Path
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
