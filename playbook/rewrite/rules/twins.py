@@ -9,9 +9,12 @@ import libcst as cst
 import libcst.matchers as m
 from libcst.codemod import CodemodContext
 from libcst.codemod.visitors import AddImportsVisitor
-from libcst.metadata import PositionProvider, QualifiedNameProvider
+from libcst.metadata import ParentNodeProvider, PositionProvider, QualifiedNameProvider
 
+from playbook.rewrite.names import dotted_names
 from playbook.rewrite.rule import Outcome, Refusal, code_of, parse
+from playbook.rewrite.supported import TASK_OPTIONS
+from playbook.rewrite.task_object import reason_in_request_variables, reason_in_uses
 
 TASK_DECORATORS = ("celery.shared_task", "celery.app.shared_task")
 LINE_LENGTH = 100
@@ -22,7 +25,8 @@ BY_HAND = "; write its twin by hand or leave it for a later phase"
 class Twins:
     """After the definition of a Celery task follows `NAME_taskiq = twin(NAME, "registered name")`.
 
-    The Celery task itself stays byte for byte as it was.
+    The Celery task itself stays byte for byte as it was. Its options count for the twin as well: retries,
+    time limits, queue. A bound task's twin gets the application's `current_task` as `self`.
 
     Attributes:
         module: the dotted name of the file that is rewritten; Celery names its tasks after it.
@@ -30,12 +34,14 @@ class Twins:
         twins_module: the module that `twin` is imported from.
         bridges: qualified names of the decorators that run a coroutine function to its end (the loop
         bridges).
+        app: the dotted name of the Celery app, for tasks that are made by its own `task` decorator.
     """
 
     module: str
     tasks: Sequence[str]
     twins_module: str
     bridges: Sequence[str]
+    app: str = ""
 
     def apply(self, source: str) -> Outcome:
         """Add the twins that the file does not have yet."""
@@ -55,7 +61,7 @@ class Twins:
 
 
 class _AddTwins(cst.CSTTransformer):
-    METADATA_DEPENDENCIES = (PositionProvider, QualifiedNameProvider)
+    METADATA_DEPENDENCIES = (ParentNodeProvider, PositionProvider, QualifiedNameProvider)
 
     def __init__(self, rule: Twins) -> None:
         super().__init__()
@@ -97,22 +103,26 @@ class _AddTwins(cst.CSTTransformer):
         return cst.FlattenSentinel([updated_node, statement.with_changes(leading_lines=[blank, blank])])
 
     def _task_decorator(self, function: cst.FunctionDef) -> cst.Decorator | None:
-        if function.decorators and self._names(function.decorators[0]) & set(TASK_DECORATORS):
+        known = {*TASK_DECORATORS, f"{self.rule.app}.task"}
+        if function.decorators and self._names(function.decorators[0]) & known:
             return function.decorators[0]
         return None
 
     def _names(self, decorator: cst.Decorator) -> set[str]:
         node = decorator.decorator
         target = node.func if isinstance(node, cst.Call) else node
-        return {name.name for name in self.get_metadata(QualifiedNameProvider, target, set())}
+        return dotted_names(self.get_metadata(QualifiedNameProvider, target, set()), self.rule.module)
 
     def _reason_to_refuse(self, function: cst.FunctionDef, decorator: cst.Decorator | None) -> str | None:
         if decorator is None:
             return "its outermost decorator is not Celery's shared_task"
-        if _option(decorator, "bind") == "True":
-            return "it is bound: it uses the Celery task object (self)"
-        if _option(decorator, "base") is not None:
-            return "it has a task class of its own (base)"
+        for option in _options(decorator):
+            if option not in TASK_OPTIONS:
+                return f"its option {option} has no counterpart"
+        if _option(decorator, "bind") not in (None, "False", "True"):
+            return "bind is not a literal"
+        if _option(decorator, "bind") == "True" and (reason := self._reason_in_self(function)):
+            return reason
         if function.asynchronous is None:
             return None
         below = function.decorators[1:2]
@@ -120,10 +130,38 @@ class _AddTwins(cst.CSTTransformer):
             return "it is async, and the decorator below shared_task is not a known loop bridge"
         return None
 
+    def _reason_in_self(self, function: cst.FunctionDef) -> str | None:
+        """Why what a bound task does with `self` cannot stay, None if it can."""
+        positional = (*function.params.posonly_params, *function.params.params)
+        if not positional:
+            return "it is bound but has no parameter for the task"
+        name = positional[0].name.value
+        uses = [
+            node
+            for node in m.findall(function.body, m.Name(name))
+            if not self._is_other_name(node, self.get_metadata(ParentNodeProvider, node))
+        ]
+        reason = reason_in_uses(name, uses, lambda node: self.get_metadata(ParentNodeProvider, node))
+        return reason or reason_in_request_variables(function.body, name)
+
+    @staticmethod
+    def _is_other_name(node: cst.CSTNode, parent: cst.CSTNode) -> bool:
+        """Whether a name is an attribute's or a keyword's."""
+        if isinstance(parent, cst.Attribute):
+            return parent.attr is node
+        return isinstance(parent, cst.Arg) and parent.keyword is node
+
 
 def _twin(name: str, registered: str) -> str:
     code = f"{name}_taskiq = twin({name}, {registered})"
     return code if len(code) <= LINE_LENGTH else f"{name}_taskiq = twin(\n    {name}, {registered}\n)"
+
+
+def _options(decorator: cst.Decorator) -> list[str]:
+    """The names of the options of a decorator; positional and starred arguments by their source."""
+    if not isinstance(decorator.decorator, cst.Call):
+        return []
+    return [a.keyword.value if a.keyword else a.star + code_of(a.value) for a in decorator.decorator.args]
 
 
 def _option(decorator: cst.Decorator | None, keyword: str) -> str | None:

@@ -1,0 +1,35 @@
+"""What the migrated application's runtime offers of Celery's objects, as far as rules must know it.
+
+Tests hold this against `playbook/scaffold/worker`.
+"""
+
+from __future__ import annotations
+
+HANDLE = frozenset(
+    {"id", "task_id", "ready", "get", "wait", "state", "status", "result", "successful", "failed"}
+)
+"""Attributes of a call's result (`handles.Handle`)."""
+
+CURRENT_TASK = frozenset({"request", "name", "max_retries", "retry"})
+"""Attributes of the running task, and of `self` in a bound one (`context.CurrentTask`)."""
+
+REQUEST = frozenset(
+    {
+        *("id", "task", "args", "kwargs", "retries", "eta", "expires", "hostname"),
+        *("root_id", "parent_id", "delivery_info", "called_directly", "is_eager"),
+    }
+)
+"""Attributes of its request (`running.Request`)."""
+
+RETRY = frozenset({"args", "kwargs", "exc", "throw", "eta", "countdown", "max_retries", "queue", "expires"})
+"""Arguments of its `retry`."""
+
+TASK_OPTIONS = frozenset(
+    {
+        *("name", "bind", "queue", "expires", "ignore_result", "shared", "lazy"),
+        *("max_retries", "default_retry_delay", "autoretry_for", "dont_autoretry_for", "retry_kwargs"),
+        *("retry_backoff", "retry_backoff_max", "retry_jitter"),
+        *("time_limit", "soft_time_limit", "acks_late", "reject_on_worker_lost", "throws", "track_started"),
+    }
+)
+"""Options of a task's decorator that its twin keeps, or that make no difference to it."""
