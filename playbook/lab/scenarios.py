@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import httpx
 
+from playbook.lab.audio import TWO_SPEAKERS
 from playbook.lab.environment import Lab
 from playbook.lab.errors import LabError
 
-SAMPLE = Path(__file__).parent / "audio" / "two_speakers.wav"
 WEBHOOK_SECRET = "a secret of the lab"  # noqa: S105 - known on purpose, so that signatures can be checked
 HTTP_TIMEOUT = 30.0
 FINAL = ("ended", "error")
@@ -32,7 +32,7 @@ class Upload:
     """
 
     mode: Literal["file", "live"] = "file"
-    audio: Path = SAMPLE
+    audio: Path = TWO_SPEAKERS
     chunks: int = 3
     timeout: float = 120.0
 
@@ -47,15 +47,15 @@ class Upload:
         Raises:
             LabError: the API refuses a step, or the application does not come to rest in time.
         """
-        with httpx.Client(base_url=f"{lab.api_url}/v1", timeout=HTTP_TIMEOUT, trust_env=False) as api:
-            room = _ask(api, "POST", "/rooms", json=room_settings(lab))
-            transcript = _ask(api, "POST", "/transcripts", json={"name": "Planning", "room_id": room["id"]})
+        with api_client(lab) as api:
+            room = ask(api, "POST", "/rooms", json=room_settings(lab))
+            transcript = ask(api, "POST", "/transcripts", json={"name": "Planning", "room_id": room["id"]})
             path = f"/transcripts/{transcript['id']}"
             lab.listen(f"/v1{path}/events", channel="transcript")
             self._upload(api, path)
             service = self._last_service()
             lab.wait_quiet(
-                lambda: _ask(api, "GET", f"{path}/status")["status"] in FINAL and lab.world.requests(service),
+                lambda: ask(api, "GET", f"{path}/status")["status"] in FINAL and lab.world.requests(service),
                 timeout=self.timeout,
             )
 
@@ -64,7 +64,7 @@ class Upload:
         size = -(-len(data) // self.chunks)
         for number in range(self.chunks):
             part = data[number * size : (number + 1) * size]
-            _ask(
+            ask(
                 api,
                 "POST",
                 f"{path}/record/upload",
@@ -89,7 +89,13 @@ def room_settings(lab: Lab) -> dict[str, Any]:
     }
 
 
-def _ask(api: httpx.Client, method: str, path: str, **options: Any) -> Any:
+def api_client(lab: Lab) -> httpx.Client:
+    """Return an HTTP client for the API."""
+    return httpx.Client(base_url=f"{lab.api_url}/v1", timeout=HTTP_TIMEOUT, trust_env=False)
+
+
+def ask(api: httpx.Client, method: str, path: str, **options: Any) -> Any:
+    """Send one request to the API and return the parsed answer. Raises LabError if it is refused or lost."""
     try:
         response = api.request(method, path, **options)
     except httpx.TransportError as error:
@@ -99,11 +105,11 @@ def _ask(api: httpx.Client, method: str, path: str, **options: Any) -> Any:
     return response.json()
 
 
-def upload(audio: Path = SAMPLE, chunks: int = 3, timeout: float = 120.0) -> Upload:
+def upload(audio: Path = TWO_SPEAKERS, chunks: int = 3, timeout: float = 120.0) -> Upload:
     """Return the scenario in which the whole recording is processed at once; see `Upload`."""
     return Upload("file", audio, chunks, timeout)
 
 
-def live(audio: Path = SAMPLE, chunks: int = 3, timeout: float = 120.0) -> Upload:
+def live(audio: Path = TWO_SPEAKERS, chunks: int = 3, timeout: float = 120.0) -> Upload:
     """Return the scenario in which the recording is gone through as if live; see `Upload`."""
     return Upload("live", audio, chunks, timeout)
