@@ -96,7 +96,7 @@ phase.check("arguments")
 phase.check("upload")
 
 # %%
-[message.data["event"] for message in poc.uploaded(phase.context).effects.messages]
+", ".join(message.data["event"] for message in poc.uploaded(phase.context).effects.messages)
 
 # %% [markdown]
 # ## A message goes all the way
@@ -135,7 +135,8 @@ phase.check("claims")
 # (B). What differs between A and A' is noise of the scenario. B may differ from A only in what A' also does.
 #
 # The three tasks after the file task (consent cleanup, Zulip, webhook) still run on Celery in all three runs. Both
-# systems work on one transcript here.
+# systems work on one transcript here. How long a task takes is not compared yet: the TaskIQ worker has just started and
+# sees its first file.
 
 # %%
 from playbook.report import timeline
