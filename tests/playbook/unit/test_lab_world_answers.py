@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playbook.lab.scenarios import SAMPLE
+from playbook.lab.audio import TWO_SPEAKERS
 from playbook.lab.world import language, speech
 from playbook.lab.world.faults import Fault, Faults
 
@@ -51,7 +51,7 @@ def test_words_lie_in_the_voiced_parts_in_order_and_speakers_take_turns(turns: l
 
 
 def test_the_sample_is_answered_the_same_each_time_with_two_speakers_and_sentences():
-    audio = SAMPLE.read_bytes()
+    audio = TWO_SPEAKERS.read_bytes()
     words = speech.transcribe(audio)
     assert words == speech.transcribe(audio)
     assert speech.diarize(audio) == speech.diarize(audio)
@@ -71,7 +71,7 @@ def test_silence_has_no_words():
     assert speech.diarize(wav(silence(0.001))) == []
 
 
-@pytest.mark.parametrize("data", [b"", b"not audio", SAMPLE.read_bytes()[:20]])
+@pytest.mark.parametrize("data", [b"", b"not audio", TWO_SPEAKERS.read_bytes()[:20]])
 def test_what_is_no_audio_is_refused(data: bytes):
     with pytest.raises(ValueError, match="audio"):
         speech.transcribe(data)
