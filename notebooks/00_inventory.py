@@ -58,6 +58,12 @@ found = read(phase.context)
 count_table(found)
 
 # %% [markdown]
+# A file that cannot be parsed could hide anything. So there must be none.
+
+# %%
+phase.check("readable")
+
+# %% [markdown]
 # The tasks, as Celery will register them. `bind` means that the task uses the Celery task object (`self`).
 
 # %%

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from playbook.config import Application
+from playbook.errors import in_one_line
 from playbook.tree import Tree
 
 JSON: TypeAlias = Any
@@ -92,6 +93,6 @@ class Check:
         try:
             result = self.run(context)
         except Exception as error:
-            first_line = next(iter(str(error).splitlines()), "no message")
-            result = CheckResult.failed(f"the check itself failed: {type(error).__name__}: {first_line}")
+            what = f"{type(error).__name__}: {in_one_line(str(error))}"
+            result = CheckResult.failed(f"the check itself failed: {what}")
         return replace(result, name=self.name, title=self.title)

@@ -32,3 +32,13 @@ class PhaseStopped(PlaybookError):  # noqa: N818 - a stop is an outcome of a pha
     """A phase did not sign off: a check failed, or something that had to be done was not."""
 
     exit_status = 1
+
+
+ENOUGH_LINES = 4
+"""Lines up to which a message is kept whole."""
+
+
+def in_one_line(message: str) -> str:
+    """A message as one line. Of a long one, such as the tail of a log, first and last line say most."""
+    lines = [" ".join(line.split()) for line in message.splitlines() if line.strip()] or ["no message"]
+    return " ".join(lines if len(lines) <= ENOUGH_LINES else [lines[0], "...", lines[-1]])

@@ -16,16 +16,13 @@ from nbclient.exceptions import DeadKernelError
 from papermill import execute_notebook  # type: ignore[import-untyped]
 from papermill.exceptions import PapermillExecutionError  # type: ignore[import-untyped]
 
-from playbook.errors import PlaybookError
+from playbook.errors import PlaybookError, in_one_line
 from playbook.files import write_atomically
 from playbook.kernel import LOCK_VARIABLE, OwnKernelManager
 from playbook.lab.masking import mask_url
 from playbook.parameters import URL_VARIABLES, Parameters
 from playbook.progress import RunProgress
 from playbook.results import CellTiming
-
-MESSAGE_LINES = 4
-"""Lines up to which a failing cell's message is kept whole."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +102,8 @@ class _Cells:
         self._progress.cell_ended()
 
     def failure(self, reason: str) -> str:
-        """Why the current cell failed, in one paragraph and without credentials.
-
-        Of a long message, such as the tail of a log, the first line and the last say most.
-        """
-        lines = [" ".join(line.split()) for line in reason.splitlines() if line.strip()]
-        if len(lines) > MESSAGE_LINES:
-            lines = [lines[0], "...", lines[-1]]
-        return mask_url(f"cell {self._number} ({self._heading}): {' '.join(lines)}")
+        """Why the current cell failed, in one line and without credentials."""
+        return mask_url(f"cell {self._number} ({self._heading}): {in_one_line(reason)}")
 
 
 def _runs(cell: nbformat.NotebookNode) -> bool:

@@ -12,6 +12,7 @@ from playbook.lab.children import Children
 from playbook.lab.reflector_env import REFLECTOR
 from playbook.lab.waiting import free_port
 
+UNPARSABLE = "unparsable file"  # as playbook/inventory/project.py names it
 REGISTRATIONS = "playbook.checks.probes.registrations"
 
 
@@ -27,6 +28,13 @@ def _running(context: CheckContext) -> dict[str, Any]:
     children = Children(REFLECTOR, context.workspace, context.work_dir, free_port())
     registered: dict[str, Any] = children.probe(REGISTRATIONS, context.application.celery_app)
     return registered
+
+
+def _readable(context: CheckContext) -> CheckResult:
+    unread = [f"{r.path}:{r.line}: {r.reason}" for r in read(context).refused if r.construct == UNPARSABLE]
+    if unread:
+        return CheckResult.failed("; ".join(unread))
+    return CheckResult.passed("Every file that may use Celery was parsed")
 
 
 def _tasks(context: CheckContext) -> CheckResult:
@@ -64,6 +72,7 @@ def _adds_up(context: CheckContext) -> CheckResult:
 
 
 CHECKS = (
+    Check("readable", "Every file that may use Celery can be parsed", _readable),
     Check("tasks", "Every task that Celery registers is in the inventory, and no other", _tasks),
     Check("schedules", "Every beat entry is in the inventory, and no other", _schedules),
     Check("adds_up", "Every place is moved by a phase or refused with a reason", _adds_up),
