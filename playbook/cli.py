@@ -158,6 +158,7 @@ def verify(
         redis_url=parameters.redis_url or None,
         database_url=parameters.database_url or None,
         audio=Path(parameters.audio) if parameters.audio else None,
+        parameters=parameters,
     )
     context.work_dir.mkdir(parents=True, exist_ok=True)
     results = []

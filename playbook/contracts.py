@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from playbook.config import Application
 from playbook.errors import in_one_line
+from playbook.parameters import Parameters
 from playbook.tree import Tree
 
 JSON: TypeAlias = Any
@@ -39,7 +40,7 @@ class CheckContext:
 
     `workspace` is the root of the migrated copy: the folder to start child processes in, and their
     PYTHONPATH. `work_dir` is for the files of the phase (logs, databases) and exists. A URL or `audio` that
-    is None means: use the lab's own.
+    is None means: use the lab's own. `parameters` are the notebook's, of the phase's own type.
     """
 
     application: Application
@@ -49,6 +50,7 @@ class CheckContext:
     redis_url: str | None = None
     database_url: str | None = None
     audio: Path | None = None
+    parameters: Parameters = Parameters()
 
 
 @dataclass(frozen=True, repr=False)

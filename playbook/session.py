@@ -125,6 +125,7 @@ class PhaseSession:
             redis_url=self.parameters.redis_url or None,
             database_url=self.parameters.database_url or None,
             audio=Path(self.parameters.audio).resolve() if self.parameters.audio else None,
+            parameters=self.parameters,
         )
 
     def diff(self) -> str:

@@ -93,6 +93,7 @@ class Children:
         concurrency: int = 2,
         name: str = "celery",
         queues: Sequence[str] = (),
+        modules: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         timeout: float = START_TIMEOUT,
     ) -> Process:
@@ -103,11 +104,14 @@ class Children:
             concurrency: number of pool processes or threads.
             name: for messages, its log and its node name.
             queues: queues to read; none: Celery's default.
+            modules: modules that it imports besides the application's.
             env: more environment variables.
             timeout: seconds until Celery's signal `worker_ready`.
         """
         ready_file = self.run_dir / f"ready-{name}-{free_port()}"
-        command = programs.celery_worker(self.target.celery_app, f"{name}@lab", pool, concurrency, queues)
+        command = programs.celery_worker(
+            self.target.celery_app, f"{name}@lab", pool, concurrency, queues, modules
+        )
         variables = {**(env or {}), programs.READY_VARIABLE: str(ready_file)}
         try:
             return self.spawn(

@@ -29,10 +29,13 @@ TASKIQ_SCHEDULER_READY = "Startup completed."
 TASKIQ_LACKS_MODULE = "Cannot import "
 
 
-def celery_worker(app: str, node: str, pool: str, concurrency: int, queues: Sequence[str]) -> list[str]:
-    """Return the command for a Celery worker with tracing."""
+def celery_worker(
+    app: str, node: str, pool: str, concurrency: int, queues: Sequence[str], modules: Sequence[str] = ()
+) -> list[str]:
+    """Return the command for a Celery worker with tracing; it imports `modules`, too."""
     command = [sys.executable, "-m", "celery", "-A", app, "worker", "--loglevel", "INFO"]
-    command += ["--pool", pool, "--concurrency", str(concurrency), "--hostname", node, "-I", CELERY_TRACE]
+    command += ["--pool", pool, "--concurrency", str(concurrency), "--hostname", node]
+    command += ["-I", ",".join((CELERY_TRACE, *modules))]
     # These two only synchronise several workers with one another, and cost a second at the start.
     command += ["--without-mingle", "--without-gossip"]
     return command + (["--queues", ",".join(queues)] if queues else [])
