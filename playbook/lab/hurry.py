@@ -1,8 +1,8 @@
 """Let retries come sooner than planned: load this module into the workers of both systems.
 
-What a task asks for stays what it is, and is traced as planned; only the waiting is cut. The environment variable
-PLAYBOOK_HURRY is the part of a planned delay that is really waited, for instance 0.01. PLAYBOOK_PATIENCE is the
-longest time-out (seconds) of the HTTP clients in a worker.
+What a task asks for stays what it is, and is traced as planned; only the waiting is cut. The environment
+variable PLAYBOOK_HURRY is the part of a planned delay that is really waited, for instance 0.01.
+PLAYBOOK_PATIENCE is the longest time-out (seconds) of the HTTP clients in a worker.
 
 Under Celery the due time is changed when the next attempt is published (docs: userguide/signals,
 `before_task_publish`), under TaskIQ when the attempt has been planned and is not sent yet. Calls with a
