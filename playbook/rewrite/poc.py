@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
-
 import libcst as cst
 
 from playbook.config import Application
-from playbook.contracts import Refusal, Slice
+from playbook.contracts import Slice
 from playbook.errors import ConfigError
-from playbook.rewrite.rule import Rule, code_of
-from playbook.rewrite.rules.absolute_imports import AbsoluteImports
+from playbook.rewrite.edit import Edit, settings_fields
+from playbook.rewrite.rule import code_of
 from playbook.rewrite.rules.requirements import Requirements
-from playbook.rewrite.rules.settings_fields import SettingsFields
 from playbook.rewrite.rules.twins import TASK_DECORATORS, Twins
 from playbook.rewrite.rules.wire_signature import WireSignature
 from playbook.tree import Tree
 
-SCAFFOLD = Path(__file__).parent.parent / "scaffold"
 WORKER_MODULES = (
     "__main__",
     "broker",
@@ -28,11 +24,13 @@ WORKER_MODULES = (
     "errors",
     "executors",
     "health",
+    "intake",
     "keeper",
     "keys",
     "lua",
     "messages",
     "middleware",
+    "reader",
     "results",
     "retries",
     "retry_arguments",
@@ -44,6 +42,7 @@ WORKER_MODULES = (
     "twins",
     "wire",
 )
+PREFIX = "TASKIQ_"
 ROUTES = "TASKIQ_ROUTE"
 """Begins the names of the settings that are of use once calls are routed."""
 REQUIREMENTS = ("pebble>=5.2,<6", "taskiq>=0.13,<0.14", "taskiq-redis>=1.2,<2")
@@ -59,72 +58,19 @@ def slice_(application: Application, tree: Tree) -> Slice:
     Raises:
         ConfigError: `playbook.toml` does not name a twin, or names a broker that the slice cannot make.
     """
-    edit = _Edit(application, tree)
+    edit = Edit(application, tree)
     for module in WORKER_MODULES:
         edit.copy(module)
-    edit.apply(f"{application.root}/settings.py", SettingsFields(_settings_fields()))
+    edit.add_settings(settings_fields(PREFIX, but=ROUTES))
     edit.apply(f"{application.root}/pyproject.toml", Requirements(REQUIREMENTS))
     _state_wire_signatures(edit)
     _add_twin(edit)
-    return Slice(edit.tree, tuple(edit.refusals))
+    return edit.done()
 
 
-class _Edit:
-    """The tree under change, and what was refused on the way."""
-
-    def __init__(self, application: Application, tree: Tree) -> None:
-        module = application.broker.partition(":")[0]
-        self.worker = module.rpartition(".")[0]
-        if application.broker != f"{self.worker}.broker:broker" or not self.worker:
-            raise ConfigError(
-                f"application.broker = {application.broker!r}: name it PACKAGE.broker:broker, "
-                "in the package that is to hold the worker modules"
-            )
-        self.application = application
-        self.tree = tree
-        self.refusals: list[Refusal] = []
-
-    def apply(self, path: str, rule: Rule) -> None:
-        """Apply a rule to one file; a file that is missing or not Python is refused."""
-        if path not in self.tree:
-            return self.refuse(path, 1, "file", f"it does not exist; {type(rule).__name__} had no effect")
-        try:
-            outcome = rule.apply(self.tree[path])
-        except cst.ParserSyntaxError as error:
-            return self.refuse(path, error.raw_line, "file", f"libcst cannot parse it: {error.message}")
-        for refusal in outcome.refusals:
-            self.refuse(path, refusal.line, refusal.construct, refusal.reason)
-        self.tree = self.tree.with_file(path, outcome.source)
-
-    def copy(self, module: str) -> None:
-        """Copy a scaffold module into the worker package, unless something else is there."""
-        source = (SCAFFOLD / "worker" / f"{module}.py").read_text(encoding="utf-8")
-        path = self.application.module_path(f"{self.worker}.{module}")
-        text = AbsoluteImports(self.worker).apply(source).source
-        if self.tree.get(path, text) != text:
-            return self.refuse(path, 1, "file", "the application has a file of this name; rename that one")
-        self.tree = self.tree.with_file(path, text)
-
-    def refuse(self, path: str, line: int, construct: str, reason: str) -> None:
-        self.refusals.append(Refusal(path, line, construct, reason))
-
-
-def _settings_fields() -> str:
-    """The fields of the scaffold's settings that are TaskIQ's own, with their comments."""
-    module = cst.parse_module((SCAFFOLD / "settings.py").read_text(encoding="utf-8"))
-    (settings,) = (node for node in module.body if isinstance(node, cst.ClassDef))
-    lines = [code_of(node) for node in settings.body.body]
-    return "".join(line for line in lines if "TASKIQ_" in line and ROUTES not in line)
-
-
-def _state_wire_signatures(edit: _Edit) -> None:
+def _state_wire_signatures(edit: Edit) -> None:
     """Rewrite the decorators that stand on tasks and inject arguments."""
-    root = PurePosixPath(edit.application.root)
-    sources = {
-        path: text
-        for path, text in edit.tree.items()
-        if path.endswith(".py") and PurePosixPath(path).is_relative_to(root)
-    }
+    sources = {path: edit.tree[path] for path in edit.files(".py")}
     names = {name for text in sources.values() if "celery" in text for name in _decorators_of_tasks(text)}
     rule = WireSignature(f"{edit.worker}.wire", sorted(names))
     for path, text in sources.items():
@@ -147,7 +93,7 @@ def _decorators_of_tasks(source: str) -> set[str]:
     return found - {name.rpartition(".")[2] for name in TASK_DECORATORS} - {"task"}
 
 
-def _add_twin(edit: _Edit) -> None:
+def _add_twin(edit: Edit) -> None:
     task = edit.application.poc_task
     if task is None:
         raise ConfigError("phases.01_poc.twin is missing in playbook.toml; name the task to start with")

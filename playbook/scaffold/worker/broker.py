@@ -7,10 +7,9 @@ defines tasks after the broker. A message whose task no module has defined becom
 from taskiq import AsyncBroker, InMemoryBroker
 
 from ..settings import settings
-from .middleware import ContextMiddleware
-from .retries import RetryMiddleware
+from .middleware import ContextMiddleware, RetryMiddleware
 from .serialization import MessageFormatter
-from .streams import StreamBroker, names
+from .streams import StreamBroker
 from .tasks import DurableTask
 
 
@@ -28,7 +27,7 @@ def create_broker() -> AsyncBroker:
         broker = StreamBroker(
             settings.TASKIQ_REDIS_URL or settings.CELERY_BROKER_URL,
             prefix=settings.TASKIQ_KEY_PREFIX,
-            queues=names(settings.TASKIQ_QUEUES),
+            queues=[name.strip() for name in settings.TASKIQ_QUEUES.split(",")],
             lease=settings.TASKIQ_LEASE,
             max_deliveries=settings.TASKIQ_MAX_DELIVERIES,
             stop_timeout=settings.TASKIQ_STOP_TIMEOUT,

@@ -24,6 +24,8 @@ OUTAGE = (
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
     exceptions.ClusterDownError,
+    # Also raised for a first command while another task is still loading the cluster's table of commands.
+    exceptions.RedisClusterException,
     TimeoutError,
     OSError,
 )

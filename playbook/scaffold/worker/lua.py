@@ -56,12 +56,12 @@ local function enqueue(stream, delayed, payloads, id, data, due, expires, token)
 end
 
 local function bury(dead, stream, group, id, fields, queue, reason)
+    if remove(stream, group, id) == 0 then return end
     fields = fields or {}
     for _, text in ipairs({'_queue', queue, '_reason', reason, '_at', ms(now)}) do
         table.insert(fields, text)
     end
     redis.call('XADD', dead, '*', unpack(fields))
-    remove(stream, group, id)
 end
 """
 

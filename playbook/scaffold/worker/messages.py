@@ -56,6 +56,20 @@ class Outgoing:
         return [self.task_id, self.data, self.due, self.expires, uuid.uuid4().hex]
 
 
+@dataclass(frozen=True)
+class Entry:
+    """An entry as it was read: key of its stream, its id there, its fields (None: it was trimmed)."""
+
+    stream: str
+    id: str
+    fields: dict[bytes, bytes] | None
+
+    @property
+    def handle(self) -> str:
+        """The entry's name in this Redis."""
+        return f"{self.stream} {self.id}"
+
+
 @dataclass
 class Outcome:
     """What a worker writes in one step when a task is done: its result, and what to send."""

@@ -16,35 +16,31 @@ from functools import partial
 from typing import Any
 
 from redis.exceptions import ResponseError
-from taskiq import AckableMessage, BrokerMessage, TaskiqMessage
+from taskiq import AckableMessage, AsyncBroker, BrokerMessage, TaskiqMessage
 from taskiq_redis import RedisStreamBroker
 
 from . import lua
 from .connections import OUTAGE, TIMEOUT, async_client, pool_options, pool_url
-from .errors import MessageRejectedError, NotRegistered, TaskExpiredError, WorkerLostError
+from .errors import TaskExpiredError, WorkerLostError
+from .intake import Refused, take
 from .keeper import Keeper, Pulse, Rules, drain_on_signals
 from .keys import GROUP, Keys
-from .messages import DeliveredMessage, Delivery, Outgoing, iso
+from .messages import DeliveredMessage, Delivery, Entry, Outgoing, iso
+from .reader import Reader
 from .results import StreamResults, error_result
 from .serialization import MessageFormatter
 
 logger = logging.getLogger(__name__)
 
-BLOCK = 0.5
-"""Seconds that one read waits for a message."""
-
 SEND_PAUSES = (0.0, 0.2, 0.4)
 """Seconds before each further attempt to send; Celery's default (`task_publish_retry_policy`)."""
-
-Entry = tuple[str, str, dict[bytes, bytes] | None]
-"""Stream, id in it, fields (None: the entry was trimmed)."""
 
 
 class StreamBroker(RedisStreamBroker):
     """taskiq-redis' stream broker, with leases, dead letters, delays and one-step completion.
 
-    Of the parent (`taskiq_redis.redis_broker.RedisStreamBroker` 1.2.4) the connection pool and the declared
-    groups stay; sending, reading and acknowledging are replaced.
+    Of the parent (`taskiq_redis.redis_broker.RedisStreamBroker` 1.2.4) the connection pool and the names
+    stay; sending, reading and acknowledging are replaced.
     """
 
     def __init__(
@@ -76,8 +72,6 @@ class StreamBroker(RedisStreamBroker):
             pool_url(url),
             queue_name=self.keys.stream(self.queues[0]),
             consumer_group_name=GROUP,
-            consumer_id="0",
-            additional_streams=dict.fromkeys(self._streams()[1:], ">"),
             **pool_options(),
         )
         self.redis = async_client(url, self.connection_pool)
@@ -101,10 +95,8 @@ class StreamBroker(RedisStreamBroker):
             for name in ("SEND", "COMPLETE", "BURY", "HAND_BACK")
         }
         self._keeper: Keeper | None = None
-        self._pulse: Pulse | None = None
+        self._pulse = Pulse(offset=0.0, suspects=False)
         self._beating = asyncio.Event()
-        self._capacity = 0
-        self._lost_reads = False
         self._failing: set[asyncio.Task[None]] = set()
 
     # Sending
@@ -138,23 +130,29 @@ class StreamBroker(RedisStreamBroker):
 
     # Receiving
 
+    async def startup(self) -> None:
+        """Call the start-up handlers. A sender needs no consumer group, and a worker can wait for Redis."""
+        await AsyncBroker.startup(self)
+
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
         """Yield what this worker may run. The data of a message is the handle of its delivery."""
-        await self._begin()
+        keeper = await self._begin()
+        declare = partial(self._insist, self._declare_consumer_group)
+        reader = Reader(self.redis, self.keys, self.queues, self.consumer_name, declare)
         try:
+            await declare()
             while True:
-                for entry in await self._fetch():
+                for entry in await reader.fetch(self.deliveries, self._pulse.suspects):
                     if delivery := await self._accept(entry):
                         self.deliveries[delivery.handle] = delivery
-                        yield AckableMessage(
-                            data=delivery.handle.encode(), ack=partial(self._complete, delivery)
-                        )
+                        acknowledge = partial(self._complete, delivery)
+                        yield AckableMessage(data=delivery.handle.encode(), ack=acknowledge)
         finally:
-            if self._keeper:
-                self._keeper.drain()
+            keeper.drain()
             await self._insist(self._hand_back, limit=TIMEOUT)
 
-    async def _begin(self) -> None:
+    async def _begin(self) -> Keeper:
+        """Start the heartbeat and wait for the first."""
         if self._keeper is None:
             loop = asyncio.get_running_loop()
             self._keeper = Keeper(
@@ -164,6 +162,7 @@ class StreamBroker(RedisStreamBroker):
             if self._rules.stop_timeout is not None:
                 drain_on_signals(self._keeper)
         await self._beating.wait()
+        return self._keeper
 
     def _pulse_for(self, loop: asyncio.AbstractEventLoop) -> Callable[[Pulse], None]:
         def feel(pulse: Pulse) -> None:
@@ -177,91 +176,31 @@ class StreamBroker(RedisStreamBroker):
 
         return pulse
 
-    async def _fetch(self) -> list[Entry]:
-        """Return entries for this worker, no more than it can start at once.
-
-        TaskIQ asks for a message when it can run one more. So a worker that has once asked while n tasks ran
-        may run n + 1, and it may read as many as are missing to the most that it has asked for.
-        """
-        self._capacity = max(self._capacity, len(self.deliveries) + 1)
-        free = max(1, self._capacity - len(self.deliveries))
-        streams = [self.keys.stream(queue) for queue in self.queues]
-        if self._lost_reads:
-            return await self._recover()
-        if self._pulse and self._pulse.suspects and not any(d.deaths > 1 for d in self.deliveries.values()):
-            for queue in self.queues:
-                if found := await self._read({self.keys.suspects(queue): ">"}, 1):
-                    return found
-        if len(streams) > 1:
-            # One read of several streams may return `count` of each. So each is asked by itself first.
-            for stream in streams:
-                if found := await self._read({stream: ">"}, free):
-                    return found
-        return await self._read(dict.fromkeys(streams, ">"), free if len(streams) == 1 else 1, block=BLOCK)
-
-    async def _recover(self) -> list[Entry]:
-        """Return what Redis has given to this worker in an answer that never came."""
-        found = await self._read(dict.fromkeys(self._streams(), "0"), None)
-        if not self._lost_reads:
-            return [entry for entry in found if f"{entry[0]} {entry[1]}" not in self.deliveries]
-        return []
-
-    async def _read(self, streams: dict[str, str], count: int | None, block: float = 0) -> list[Entry]:
-        """Read streams; nothing if Redis is away. `block`: seconds to wait for a first message."""
-        wait = int(block * 1000) or None
-        try:
-            async with asyncio.timeout(TIMEOUT + block):
-                reply = await self.redis.xreadgroup(
-                    GROUP, self.consumer_name, streams, count=count, block=wait
-                )
-        except OUTAGE:
-            self._lost_reads = True
-            await asyncio.sleep(BLOCK)
-            return []
-        except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
-                raise
-            # Redis came back without its data.
-            await self._insist(self._declare_consumer_group)
-            return []
-        if "0" in streams.values():
-            self._lost_reads = False
-        return [(stream.decode(), id.decode(), fields) for stream, found in reply for id, fields in found]
+    async def _declare_consumer_group(self) -> None:
+        """Declare the groups, from the beginning of the streams."""
+        for stream in self._streams():
+            try:
+                await self.redis.xgroup_create(stream, GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
 
     async def _accept(self, entry: Entry) -> Delivery | None:
-        """Return the delivery of an entry, or None after putting aside what cannot be run."""
-        stream, id, fields = entry
-        queue = stream.removeprefix(self.keys.stream("")).removesuffix(":suspects")
-        if not fields or b"data" not in fields:
-            reason = "it has no field `data`" if fields else "it was trimmed from the stream"
-            await self._bury(stream, id, queue, reason)
+        """Return the delivery of an entry, or None after putting aside what is not to be run."""
+        queue = entry.stream.removeprefix(self.keys.stream("")).removesuffix(":suspects")
+        found = take(entry, queue, self.find_task)
+        if isinstance(found, Refused):
+            await self._bury(entry, queue, found)
             return None
-        task_id = fields.get(b"id", b"").decode()
-        try:
-            message = MessageFormatter.loads(self.formatter, fields[b"data"])
-            message.parse_labels()
-            message.labels_types = None
-        except Exception as error:
-            reason = f"it cannot be parsed: {error}"
-            await self._bury(stream, id, queue, reason, task_id, MessageRejectedError(reason))
+        if found.expires is not None and self.now_ms() >= found.expires:
+            logger.info("task %s (%s) has expired", found.message.task_id, found.message.task_name)
+            found.outcome.result = error_result(TaskExpiredError(f"it expired at {iso(found.expires)}"))
+            await self._complete(found)
             return None
-        if self.find_task(message.task_name) is None:
-            unknown = NotRegistered(message.task_name)
-            await self._bury(stream, id, queue, str(unknown), message.task_id, unknown)
-            return None
-        due, expires = (int(fields[name]) if name in fields else None for name in (b"due", b"expires"))
-        deaths = int(fields.get(b"deaths", 0))
-        delivery = Delivery(stream, id, queue, message, deaths, due, expires)
-        if expires is not None and self.now_ms() >= expires:
-            logger.info("task %s (%s) expired at %s", message.task_id, message.task_name, iso(expires))
-            delivery.outcome.result = error_result(TaskExpiredError(f"it expired at {iso(expires)}"))
-            await self._complete(delivery)
-            return None
-        return delivery
+        return found
 
     def now_ms(self) -> int:
         """Return the time by Redis' clock (ms)."""
-        assert self._pulse is not None
         return int((time.monotonic() + self._pulse.offset) * 1000)
 
     # Finishing
@@ -302,27 +241,18 @@ class StreamBroker(RedisStreamBroker):
 
     async def _fail(self, delivery: Delivery, error: BaseException) -> None:
         logger.error("task %s could not be handled", delivery.message.task_id, exc_info=error)
-        reason = f"the worker could not handle it: {error!r}"
-        await self._bury(
-            delivery.stream, delivery.entry, delivery.queue, reason, delivery.message.task_id, error
-        )
+        entry = Entry(delivery.stream, delivery.entry, None)
+        refused = Refused(f"the worker could not handle it: {error!r}", delivery.message.task_id, error)
+        await self._bury(entry, delivery.queue, refused)
         delivery.done = True
         self.deliveries.pop(delivery.handle, None)
 
-    async def _bury(
-        self,
-        stream: str,
-        id: str,
-        queue: str,
-        reason: str,
-        task_id: str = "",
-        error: BaseException | None = None,
-    ) -> None:
+    async def _bury(self, entry: Entry, queue: str, refused: Refused) -> None:
         """Move an entry to the dead letters, and tell the caller if the task's id is known."""
-        logger.error("entry %s of queue %s is a dead letter: %s", id, queue, reason)
-        result = error_result(error) if task_id and error else b""
-        keys = [stream, self.keys.dead, self.keys.result(task_id)]
-        args = [GROUP, id, queue, reason, result, self.result_ttl]
+        logger.error("entry %s of queue %s is a dead letter: %s", entry.id, queue, refused.reason)
+        result = error_result(refused.error) if refused.task_id else b""
+        keys = [entry.stream, self.keys.dead, self.keys.result(refused.task_id)]
+        args = [GROUP, entry.id, queue, refused.reason, result, self.result_ttl]
         await self._insist(partial(self._run_script["BURY"], keys, args))
 
     async def _hand_back(self) -> None:
@@ -372,8 +302,3 @@ class DeliveryFormatter(MessageFormatter):
         """Return the message of a delivery."""
         delivery = self._broker.deliveries[message.decode()]
         return DeliveredMessage.model_construct(**dict(delivery.message), delivery=delivery)
-
-
-def names(text: str) -> list[str]:
-    """Return the names in a comma-separated list."""
-    return [name for part in text.split(",") if (name := part.strip())]

@@ -52,8 +52,7 @@ async def receiving(broker: AsyncBroker, slots: int = 10) -> AsyncIterator[Recei
             yield receiver
         finally:
             finish.set()
-            with contextlib.suppress(Exception):
-                await listening
+            await asyncio.wait([listening])
             await broker.shutdown()
 
 
@@ -104,7 +103,8 @@ class Site:
         for process in self.processes:
             process.kill()
         self.processes.clear()
-        self.redis.flushall()
+        if self.server.process:
+            self.redis.flushall()
 
 
 @contextlib.contextmanager

@@ -239,7 +239,7 @@ async def test_an_entry_that_was_trimmed_in_flight_does_no_harm(site: Site) -> N
     """T9: the worker that had read it dies; what is left is an id without fields."""
     broker = our_broker(site.server.url)
     found = collecting(broker)
-    await broker.startup()
+    site.redis.xgroup_create(QUEUE, GROUP, id="0", mkstream=True)
     id = site.redis.xadd(QUEUE, {"id": "gone", "data": "{}"})
     site.redis.xreadgroup(GROUP, "dead", {QUEUE: ">"})
     site.redis.zadd(f"{QUEUE}:workers", {"dead": 1})

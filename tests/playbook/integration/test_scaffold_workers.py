@@ -137,6 +137,18 @@ def test_a_redis_outage_does_not_touch_running_tasks(tmp_path: Path) -> None:
         assert file.read_text() == "once\n"
 
 
+def test_a_worker_waits_for_a_redis_that_is_not_there_yet(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path / "redis")
+    with site_on(server, tmp_path) as site:
+        worker = site.worker()
+        pid = child(worker).pid
+        with server:
+            send(site, ("tests.note", "x"))
+            assert wait_until(lambda: site.log() == ["x"], 10)
+            assert child(worker).pid == pid
+            site.stop()
+
+
 def test_a_worker_survives_that_redis_stands_still(tmp_path: Path) -> None:
     """Longer than the lease and than the time-out of an answer."""
     server = RedisServer(tmp_path / "redis")

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from taskiq import TaskiqMessage, TaskiqResult
 
 from playbook.scaffold.worker.context import current_task
+from playbook.scaffold.worker.middleware import RetryMiddleware
 from playbook.scaffold.worker.retries import (
     MaxRetriesExceededError,
     NextAttempt,
     Retry,
-    RetryMiddleware,
     RetryPolicy,
 )
 from playbook.scaffold.worker.retry_arguments import next_arguments
