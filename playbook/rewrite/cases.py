@@ -20,7 +20,7 @@ from typing import Any
 from playbook.rewrite import rules
 from playbook.rewrite.rule import Rule
 
-FENCE = re.compile(r"^```(?:toml|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(toml|python|sh|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 REFUSED = re.compile(r"Refused: line (\d+): (.*)$", re.MULTILINE)
 
 
@@ -29,6 +29,7 @@ class Case:
     """One before and after of a rule. `refused` holds pairs of line and beginning of the reason."""
 
     title: str
+    language: str
     rule: Rule
     before: str
     after: str
@@ -71,6 +72,7 @@ def _case(rule: type[Any], section: str) -> Case:
     unchanged = "\nUnchanged." in section
     if len(blocks) != (2 if unchanged else 3):
         raise ValueError(f"case {title!r} of {rule.__name__}: expected options, source and outcome")
-    options = {k: tuple(v) if isinstance(v, list) else v for k, v in tomllib.loads(blocks[0]).items()}
+    given, *sources = [text for _, text in blocks]
+    options = {k: tuple(v) if isinstance(v, list) else v for k, v in tomllib.loads(given).items()}
     refused = tuple((int(line), reason) for line, reason in REFUSED.findall(section))
-    return Case(title, rule(**options), blocks[1], blocks[-1], refused)
+    return Case(title, blocks[-1][0], rule(**options), sources[0], sources[-1], refused)

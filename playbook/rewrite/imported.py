@@ -28,6 +28,11 @@ def _imports(module: cst.Module) -> Iterator[cst.ImportFrom]:
             yield from (part for part in line.body if isinstance(part, cst.ImportFrom))
 
 
+def _root(statement: cst.ImportFrom) -> str:
+    """The top-level package that is imported from; empty for a relative import."""
+    return (get_full_name_for_node(statement.module or "") or "").partition(".")[0]
+
+
 def uses_of(wrapper: MetadataWrapper, local: str) -> list[cst.CSTNode]:
     """Return the nodes of a file that stand for the module-level name `local`."""
     scopes = {scope for scope in wrapper.resolve(ScopeProvider).values() if scope is not None}
@@ -61,8 +66,10 @@ def replace_import(
     local = alias.evaluated_alias or alias.evaluated_name
     asname = None if rename or local == name else local
     replacing = _Replace(alias, f"from {source} import {name}" + (f" as {asname}" if asname else ""), rename)
+    # Among other imports from the same package is a better place.
+    replacing.in_place = not any(_root(other) == source.partition(".")[0] for other in _imports(module))
     changed = cst.ensure_type(module.visit(replacing), cst.Module)
-    if replacing.in_place:
+    if replacing.replaced:
         return changed.code
     context = CodemodContext()
     AddImportsVisitor.add_needed_import(context, source, name, asname)
@@ -70,14 +77,15 @@ def replace_import(
 
 
 class _Replace(cst.CSTTransformer):
-    """Renames uses, and takes a name out of its import, or puts the new import there if it is the only one."""
+    """Renames uses, and takes a name out of its import, or puts the new one there if it is alone."""
 
     def __init__(self, alias: cst.ImportAlias, statement: str, rename: Collection[cst.CSTNode]) -> None:
         super().__init__()
         self.alias = alias
         self.statement = cst.ensure_type(cst.parse_statement(statement), cst.SimpleStatementLine).body[0]
         self.rename = rename
-        self.in_place = False
+        self.in_place = True
+        self.replaced = False
 
     def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.Name:
         if original_node not in self.rename:
@@ -86,12 +94,16 @@ class _Replace(cst.CSTTransformer):
         assert not isinstance(names, cst.ImportStar)
         return updated_node.with_changes(value=names[0].evaluated_name)
 
-    def leave_ImportFrom(self, original_node: cst.ImportFrom, updated_node: cst.ImportFrom) -> cst.ImportFrom:
+    def leave_ImportFrom(
+        self, original_node: cst.ImportFrom, updated_node: cst.ImportFrom
+    ) -> cst.ImportFrom | cst.RemovalSentinel:
         if isinstance(original_node.names, cst.ImportStar) or self.alias not in original_node.names:
             return updated_node
         kept = [alias for alias in original_node.names if alias is not self.alias]
+        if not kept and not self.in_place:
+            return cst.RemoveFromParent()
         if not kept:
-            self.in_place = True
+            self.replaced = True
             return cst.ensure_type(self.statement, cst.ImportFrom)
         kept[-1] = kept[-1].with_changes(comma=original_node.names[-1].comma)
         return updated_node.with_changes(names=kept)

@@ -26,10 +26,10 @@ class Settings(BaseSettings):
     TASKIQ_STOP_TIMEOUT: float = 25.0
     # Child processes of a TaskIQ worker for tasks that run in processes (None: one for each core).
     TASKIQ_PROCESSES: int | None = None
-    # While both systems run: which one gets a call of a task that is on both (celery, taskiq or the percentage
-    # for TaskIQ), and the same for single tasks by name. Routes in Redis count more (worker/flags.py).
+    # While both systems run: which one gets a call of a task that is on both (celery, taskiq or TaskIQ's
+    # percentage), and the same for single tasks by name. Routes in Redis count more (worker/flags.py).
     TASKIQ_ROUTE: str = "celery"
-    TASKIQ_ROUTES: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
+    TASKIQ_ROUTES: dict[str, str] = {}
 
 
 settings = Settings()

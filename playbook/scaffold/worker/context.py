@@ -25,6 +25,10 @@ DIRECT = Request(called_directly=True)
 class CurrentTask:
     """The task that runs here. There is one instance, `current_task`; bound tasks get it as `self`."""
 
+    def __bool__(self) -> bool:
+        """Tell whether a task runs here, as code asks Celery's `current_task`."""
+        return running.get() is not None or (fallback is not None and fallback() is not None)
+
     @property
     def request(self) -> Any:
         """The attempt (`Request`); outside of a task one with `called_directly`."""

@@ -32,6 +32,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
+from taskiq import TaskiqEvents, TaskiqState
 
 from ..settings import settings
 from .retries import NextAttempt, RetryPolicy
@@ -171,11 +172,22 @@ def pool() -> ProcessPool:
     They are new interpreters, not forks: a fork of a process with threads may inherit locks that nobody
     releases.
     """
-    return ProcessPool(
+    # Not at the top: the broker needs this module for its tasks.
+    from .broker import broker
+
+    started = ProcessPool(
         max_workers=settings.TASKIQ_PROCESSES or os.cpu_count() or 1,
         initializer=_end_with_parent,
         context=multiprocessing.get_context("spawn"),
     )
+
+    def end(_state: TaskiqState) -> None:
+        started.stop()  # type: ignore[no-untyped-call]
+        started.join()
+
+    # Python waits for a worker's child processes before it ends; nothing runs in them by then.
+    broker.add_event_handler(TaskiqEvents.WORKER_SHUTDOWN, end)
+    return started
 
 
 def _end_with_parent() -> None:
@@ -192,7 +204,6 @@ def _end_with_parent() -> None:
 
 def run_job(job: Job, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ended:
     """Run an attempt in this child process."""
-    # Not at the top: the broker needs this module for its tasks.
     from .broker import broker
 
     importlib.import_module(job.module)

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 from taskiq.decor import AsyncTaskiqDecoratedTask
 
 from .context import current_task
+from .executors import Limits, place
 from .retries import POLICY_OPTIONS, RetryPolicy
 from .wire import on_the_wire, states_wire_signature
 
@@ -16,10 +17,10 @@ R = TypeVar("R")
 
 
 class DurableTask(AsyncTaskiqDecoratedTask[P, R]):
-    """A task with a retry policy.
+    """A task with a retry policy and a place to run.
 
-    The options of `RetryPolicy` and `bind` are Celery's. They stay with the task; other labels travel with
-    every message, as text.
+    The options of `RetryPolicy`, `bind` and the time limits are Celery's; `executor` is told in `executors`.
+    They stay with the task; other labels travel with every message, as text.
     """
 
     def __init__(
@@ -37,6 +38,8 @@ class DurableTask(AsyncTaskiqDecoratedTask[P, R]):
             original_func = bound(original_func)
         elif states_wire_signature(original_func):
             original_func = on_the_wire(original_func)
+        limits = Limits(labels.pop("soft_time_limit", None), labels.pop("time_limit", None))
+        original_func = place(original_func, task_name, labels.pop("executor", None), limits)
         super().__init__(broker, task_name, original_func, labels, return_type)
 
 

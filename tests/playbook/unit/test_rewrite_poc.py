@@ -39,7 +39,7 @@ def test_nothing_is_refused_in_the_bundled_application(after: Slice) -> None:
 def test_only_what_the_phase_needs_is_changed(before: Tree, after: Slice) -> None:
     changes = {change.path: change.kind for change in before.changes(after.tree)}
     added = {f"reflector/worker/{module}.py" for module in WORKER_MODULES}
-    changed = {PIPELINE, SETTINGS, DECORATORS, "reflector/pyproject.toml"}
+    changed = {PIPELINE, SETTINGS, DECORATORS, "reflector/pyproject.toml", "reflector/env.example"}
     assert changes == dict.fromkeys(added, "added") | dict.fromkeys(changed, "changed")
 
 

@@ -24,7 +24,7 @@ def test_a_second_application_changes_nothing(case: Case) -> None:
     assert case.rule.apply(case.after).source == case.after
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if "Requirements" not in str(c.id)])
+@pytest.mark.parametrize("case", [c for c in CASES if c.values[0].language == "python"])
 def test_the_output_compiles(case: Case) -> None:
     compile(case.after, "<after>", "exec")
 

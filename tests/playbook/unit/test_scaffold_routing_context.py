@@ -1,0 +1,65 @@
+"""`current_task` under Celery while both systems run: the same small object."""
+
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.exceptions import Retry
+
+from playbook.scaffold.worker import twins
+from playbook.scaffold.worker.context import current_task
+from playbook.scaffold.worker.routing import Call
+
+
+@pytest.fixture
+def app() -> Celery:
+    return Celery("tests", set_as_current=False)
+
+
+def test_outside_of_a_task_there_is_none() -> None:
+    assert twins.context.fallback is not None
+    assert not current_task
+    assert current_task.request.id is None
+    assert current_task.request.called_directly
+    with pytest.raises(ValueError, match="why"):
+        current_task.retry(exc=ValueError("why"))
+
+
+def test_in_a_celery_task_it_is_that(app: Celery) -> None:
+    @app.task(name="t", shared=False, max_retries=7)
+    def task(x: int) -> list[Any]:
+        request = current_task.request
+        return [bool(current_task), current_task.name, current_task.max_retries, request.id, request.args]
+
+    result = task.apply((1,), task_id="the-id").get()
+    assert result == [True, "t", 7, "the-id", (1,)]
+
+
+def test_its_retry_is_celerys(app: Celery) -> None:
+    attempts: list[int] = []
+
+    @app.task(name="t", shared=False, max_retries=2, default_retry_delay=0)
+    def task() -> str:
+        attempts.append(current_task.request.retries)
+        if len(attempts) < 3:
+            with pytest.raises(Retry) as caught:
+                current_task.retry(countdown=0)
+            raise caught.value
+        return "done"
+
+    assert task.apply().get() == "done"
+    assert attempts == [0, 1, 2]
+
+
+def test_a_canvas_is_celerys_whatever_the_flags_say(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    @app.task(name="t", shared=False)
+    def task() -> None: ...
+
+    monkeypatch.setattr("playbook.scaffold.worker.flags.Flags.system", lambda *_: "taskiq")
+    twins.twin(task, "t")
+    try:
+        for canvas in (task.si() | task.si(), task.map([1]), task.chunks([[1]], 1)):
+            assert Call(canvas, (), {}, "id", {}).for_taskiq() is None
+        assert Call(task.si(), (), {}, "id", {}).for_taskiq() is not None
+    finally:
+        del twins.broker.local_task_registry["t"]
