@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playbook.lab import RedisServer, wait_until
@@ -57,6 +57,7 @@ def test_the_refusal_names_the_task() -> None:
         Routes.of({TASK: "taskq"})
 
 
+@settings(deadline=None)
 @given(task_id=st.uuids().map(str))
 def test_a_call_that_went_to_taskiq_does_so_at_every_higher_percentage(task_id: str) -> None:
     """A canary that grows keeps its calls; none goes at 0, all at 100."""
