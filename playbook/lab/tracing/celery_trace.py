@@ -85,7 +85,8 @@ def _retried(request: Any = None, reason: Any = None, **_: Any) -> None:
     if isinstance(when, datetime):
         when = (when - datetime.now(when.tzinfo or UTC)).total_seconds()
     _delays[request.id] = when
-    _errors[request.id] = repr(reason.exc)
+    # `exc` may have become another class on the way to where it can be pickled (celery/exceptions.py).
+    _errors[request.id] = reason.excs
 
 
 @signals.task_failure.connect(weak=False)
