@@ -30,6 +30,7 @@ WORKER_MODULES = (
     "lua",
     "messages",
     "middleware",
+    "processes",
     "reader",
     "results",
     "retries",

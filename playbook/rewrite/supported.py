@@ -10,6 +10,12 @@ HANDLE = frozenset(
 )
 """Attributes of a call's result (`handles.Handle`)."""
 
+AWAITED = {"get": "aget", "wait": "aget", "ready": "aready"}
+"""Those that look into Redis, and what async code awaits instead."""
+
+WAIT_OPTIONS = frozenset({"timeout", "propagate"})
+"""Arguments of a wait."""
+
 CURRENT_TASK = frozenset({"request", "name", "max_retries", "retry"})
 """Attributes of the running task, and of `self` in a bound one (`context.CurrentTask`)."""
 

@@ -18,13 +18,11 @@ from libcst.metadata import (
 )
 
 from playbook.rewrite.names import dotted_names
+from playbook.rewrite.result_use import ResultUse
 from playbook.rewrite.rule import Outcome, Refusal, code_of, parse
+from playbook.rewrite.supported import AWAITED
 
 SENDERS = {"delay": "dispatch", "apply_async": "dispatch_apply"}
-HANDLE = {"id", "task_id", "ready", "get", "wait", "state", "status", "result", "successful", "failed"}
-"""What a handle can do (`Handle` in worker/handles.py)."""
-AWAITED = {"get": "aget", "wait": "aget", "ready": "aready"}
-WAIT_OPTIONS = {"timeout", "propagate"}
 POSITIONAL_OPTIONS = 3
 """`apply_async` and `dispatch_apply` both begin with args, kwargs, task_id."""
 BY_HAND = "; use dispatch or dispatch_sync here by hand"
@@ -91,6 +89,10 @@ class _Find(cst.CSTVisitor):
         self.imports: set[str] = set()
         self.refusals: list[Refusal] = []
         self.lines: set[int] = set()
+        self.use = ResultUse(
+            lambda node: self.get_metadata(ParentNodeProvider, node),
+            lambda node: self.get_metadata(ScopeProvider, node, None),
+        )
 
     def visit_Attribute(self, node: cst.Attribute) -> None:
         if node.attr.value not in SENDERS or not self._is_task(node.value):
@@ -108,8 +110,9 @@ class _Find(cst.CSTVisitor):
         function = SENDERS[node.attr.value] + ("" if awaited else "_sync")
         self.sites[site] = _Site(function, awaited, self._needs_parentheses(site))
         self.imports.add(function)
-        if awaited:
-            self._note_wait(site)
+        if awaited and (wait := self.use.wait(site)):
+            function = AWAITED[cst.ensure_type(wait.func, cst.Attribute).attr.value]
+            self.waits[wait] = _Site(function, True, self._needs_parentheses(wait))
 
     def _is_task(self, node: cst.BaseExpression) -> bool:
         names = self.get_metadata(QualifiedNameProvider, node, set())
@@ -149,7 +152,7 @@ class _Find(cst.CSTVisitor):
             return f"more than {POSITIONAL_OPTIONS} positional arguments, or a starred one"
         if self._is_shadowed(site, SENDERS[method] + ("" if place == "async" else "_sync")):
             return "the file has a dispatch of its own"
-        return self._reason_in_use(site, place)
+        return self.use.reason(site)
 
     def _is_ambiguous(self, task: cst.BaseExpression) -> bool:
         names = self.get_metadata(QualifiedNameProvider, task, set())
@@ -164,53 +167,6 @@ class _Find(cst.CSTVisitor):
             or assignment.get_module_name_for_import() != self.rule.routing
             for assignment in scope[function]
         )
-
-    def _reason_in_use(self, site: cst.Call, place: str) -> str | None:
-        """Why the result of a call is used in a way that a handle does not know, or None."""
-        parent = self.get_metadata(ParentNodeProvider, site)
-        if isinstance(parent, cst.Attribute):
-            return self._reason_in_attribute(parent, place)
-        if isinstance(parent, cst.Arg):
-            outer = self.get_metadata(ParentNodeProvider, parent)
-            if not m.matches(outer, m.Call(func=m.Attribute(attr=m.Name("append")))):
-                return "its result is handed on to code that may need more of it than a handle has"
-        if isinstance(parent, cst.Await):
-            return "its result is awaited, which Celery's is not made for"
-        target = _assigned(parent)
-        return None if target is None else self._reason_in_variable(site, target)
-
-    def _reason_in_attribute(self, attribute: cst.Attribute, place: str) -> str | None:
-        name = attribute.attr.value
-        if name not in HANDLE:
-            return f"a handle has no {name}"
-        call = self.get_metadata(ParentNodeProvider, attribute)
-        if place == "async" and name in AWAITED and isinstance(call, cst.Call):
-            keywords = {argument.keyword and argument.keyword.value for argument in call.args[1:]}
-            if call.args and call.args[0].keyword:
-                keywords.add(call.args[0].keyword.value)
-            if keywords - WAIT_OPTIONS:
-                return f"{name}() has options that a handle does not know"
-        return None
-
-    def _reason_in_variable(self, site: cst.Call, name: str) -> str | None:
-        scope = self.get_metadata(ScopeProvider, site, None)
-        for assignment in scope[name] if scope else ():
-            for access in assignment.references:
-                used = self.get_metadata(ParentNodeProvider, access.node)
-                if not isinstance(used, cst.Attribute) or used.value is not access.node:
-                    continue
-                if used.attr.value not in HANDLE:
-                    return f"{name}.{used.attr.value} is used, and a handle has no {used.attr.value}"
-        return None
-
-    def _note_wait(self, site: cst.CSTNode) -> None:
-        """Note a wait that follows directly: `task.delay().get()`."""
-        attribute = self.get_metadata(ParentNodeProvider, site)
-        if not isinstance(attribute, cst.Attribute) or attribute.attr.value not in AWAITED:
-            return
-        call = self.get_metadata(ParentNodeProvider, attribute)
-        if isinstance(call, cst.Call) and call.func is attribute:
-            self.waits[call] = _Site(AWAITED[attribute.attr.value], True, self._needs_parentheses(call))
 
     def _needs_parentheses(self, node: cst.CSTNode) -> bool:
         """Whether an `await` in this place does: before a dot, a call or a subscript, and below `**`."""
@@ -254,17 +210,6 @@ def _awaited(call: cst.Call, site: _Site) -> cst.BaseExpression:
 def _options_fit(call: cst.Call) -> bool:
     positional = [argument for argument in call.args if argument.keyword is None]
     return len(positional) <= POSITIONAL_OPTIONS and all(argument.star != "*" for argument in positional)
-
-
-def _assigned(parent: cst.CSTNode) -> str | None:
-    """The variable that a statement assigns the call to, None if it is another kind of use."""
-    targets: list[cst.BaseExpression] = []
-    if isinstance(parent, cst.Assign):
-        targets = [target.target for target in parent.targets]
-    elif isinstance(parent, cst.AnnAssign | cst.NamedExpr):
-        targets = [parent.target]
-    names = [target.value for target in targets if isinstance(target, cst.Name)]
-    return names[0] if names else None
 
 
 def _after_comma(call: cst.Call) -> cst.BaseParenthesizableWhitespace:

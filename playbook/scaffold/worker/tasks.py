@@ -8,7 +8,8 @@ from typing import Any, ParamSpec, TypeVar
 from taskiq.decor import AsyncTaskiqDecoratedTask
 
 from .context import current_task
-from .executors import Limits, place
+from .executors import place
+from .processes import Limits
 from .retries import POLICY_OPTIONS, RetryPolicy
 from .wire import on_the_wire, states_wire_signature
 

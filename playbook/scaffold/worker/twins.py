@@ -18,7 +18,8 @@ from taskiq.decor import AsyncTaskiqDecoratedTask
 from . import context
 from .broker import broker
 from .context import current_task
-from .executors import Limits, place
+from .executors import place
+from .processes import Limits
 from .retries import RetryPolicy
 from .wire import on_the_wire
 
@@ -63,7 +64,7 @@ class Twin(AsyncTaskiqDecoratedTask[..., Any]):
             self.task_name,
             self._executor,
             limits,
-            in_child=on_the_wire(function, *first),
+            child=on_the_wire(function, *first),
         )
 
     @functools.cached_property

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 
 import psutil
 import pytest
+from taskiq import InMemoryBroker
 
 from playbook.lab import RedisServer, wait_until
-from playbook.scaffold.worker.executors import Limits, ProcessLostError, TimeLimitExceededError, place
+from playbook.scaffold.worker.executors import place
+from playbook.scaffold.worker.processes import Limits, ProcessLostError, TimeLimitExceededError
 from playbook.scaffold.worker.streams import StreamBroker
 from tests.playbook.integration.scaffold import LOG, Site, kick, our_broker, site_on, until
 
@@ -86,6 +89,20 @@ async def test_busy_processes_stop_neither_heartbeat_nor_other_tasks(
     await long
     assert [line for line in worker.log() if line.startswith("pid:")] == [worker.log()[0]]
     assert len(worker.times("end:sleeps")) == 1
+
+
+async def test_stock_does_not_stop_a_synchronous_task() -> None:
+    """Its `timeout` gives up waiting; the thread runs on and keeps its place (T24)."""
+    stock, ended = InMemoryBroker(await_inplace=True), threading.Event()
+
+    def busy() -> None:
+        time.sleep(0.5)
+        ended.set()
+
+    task = stock.register_task(busy, "busy", timeout=0.1)
+    result = await (await task.kiq()).wait_result()
+    assert isinstance(result.error, TimeoutError)
+    assert await asyncio.to_thread(ended.wait, WAIT), "it was stopped"
 
 
 async def test_a_soft_limit_is_raised_inside_the_task(broker: StreamBroker) -> None:

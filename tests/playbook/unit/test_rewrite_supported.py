@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playbook.rewrite import supported
-from playbook.rewrite.rules.call_sites import AWAITED, WAIT_OPTIONS, CallSites
+from playbook.rewrite.rules.call_sites import CallSites
 from playbook.scaffold.worker.context import CurrentTask
 from playbook.scaffold.worker.handles import Handle
 from playbook.scaffold.worker.retries import POLICY_OPTIONS, RETRY_KWARGS
@@ -18,8 +18,8 @@ from playbook.scaffold.worker.running import Request
 def test_handles() -> None:
     handle = {name for name in dir(Handle("id")) if not name.startswith("_")}
     assert handle - {"aget", "aready"} == supported.HANDLE
-    assert set(AWAITED.values()) <= handle
-    assert set(signature(Handle.aget).parameters) >= WAIT_OPTIONS
+    assert set(supported.AWAITED.values()) <= handle
+    assert set(signature(Handle.aget).parameters) >= supported.WAIT_OPTIONS
 
 
 def test_the_running_task() -> None:
