@@ -51,17 +51,24 @@ class Edit:
         """Return the slice."""
         return Slice(self.tree, tuple(self.refusals))
 
-    def apply(self, path: str, rule: Rule) -> None:
-        """Apply a rule to one file; a file that is missing or not Python is refused."""
+    def apply(self, path: str, rule: Rule) -> bool:
+        """Apply a rule to one file; a file that is missing or not Python is refused.
+
+        Returns:
+            Whether the rule could look at the file.
+        """
         if path not in self.tree:
-            return self.refuse(path, 1, "file", f"it does not exist; {type(rule).__name__} had no effect")
+            self.refuse(path, 1, "file", f"it does not exist; {type(rule).__name__} had no effect")
+            return False
         try:
             outcome = rule.apply(self.tree[path])
         except cst.ParserSyntaxError as error:
-            return self.refuse(path, error.raw_line, "file", f"libcst cannot parse it: {error.message}")
+            self.refuse(path, error.raw_line, "file", f"libcst cannot parse it: {error.message}")
+            return False
         for refusal in outcome.refusals:
             self.refuse(path, refusal.line, refusal.construct, refusal.reason)
         self.tree = self.tree.with_file(path, outcome.source)
+        return True
 
     def copy(self, module: str) -> None:
         """Copy a scaffold module into the worker package, unless something else is there."""
@@ -99,8 +106,10 @@ class Edit:
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
     def refuse(self, path: str, line: int, construct: str, reason: str) -> None:
-        """Note that something was left as it is."""
-        self.refusals.append(Refusal(path, line, construct, reason))
+        """Note, once, that something was left as it is."""
+        refusal = Refusal(path, line, construct, reason)
+        if refusal not in self.refusals:
+            self.refusals.append(refusal)
 
 
 def settings_fields(prefix: str, but: str | None = None) -> str:

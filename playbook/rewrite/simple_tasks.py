@@ -86,11 +86,13 @@ def _route_calls(edit: Edit, found: Inventory, tasks: list[Task]) -> None:
         if call.task in names and call.method in (*SENDERS, "send_task"):
             calls[f"{edit.application.root}/{call.path}"].append(call)
     for path in edit.files(".py"):
-        if not any(f".{sender}" in edit.tree[path] for sender in SENDERS):
+        if not calls[path] and not any(f".{sender}" in edit.tree[path] for sender in SENDERS):
             continue
         rule = CallSites(edit.module_of(path), dotted, f"{edit.worker}.routing")
-        recognised = rule.lines(edit.tree[path])
-        edit.apply(path, rule)
+        before = edit.tree[path]
+        if not edit.apply(path, rule):
+            continue
+        recognised = rule.lines(before)
         for call in calls[path]:
             if call.line not in recognised:
                 reason = "this file does not say by itself that this is the task; use dispatch by hand"

@@ -124,6 +124,12 @@ def test_the_worker_is_started_with_every_module_that_has_tasks(
     assert '["/src/runserver.sh", "taskiq-worker"]' in after.tree["reflector/compose.yml"]
 
 
+def test_every_module_of_the_runtime_is_copied_by_one_phase() -> None:
+    modules = {path.stem for path in (ROOT / "playbook/scaffold/worker").glob("*.py")} - {"__init__"}
+    assert {*poc.WORKER_MODULES, *simple_tasks.ROUTING_MODULES} == modules
+    assert not set(poc.WORKER_MODULES) & set(simple_tasks.ROUTING_MODULES)
+
+
 def test_the_routes_are_settings(after: Slice) -> None:
     assert 'TASKIQ_ROUTE: str = "celery"' in after.tree["reflector/settings.py"]
     assert "TASKIQ_ROUTE=celery\nTASKIQ_ROUTES={}\n" in after.tree["reflector/env.example"]
@@ -146,3 +152,27 @@ def test_a_call_that_its_file_does_not_explain_is_refused(application: Applicati
         (5, "delay of reflector.worker.ics_sync.sync_room_ics")
     ]
     assert sliced.tree["reflector/now.py"] == USE
+
+
+BY_NAME = """from reflector.worker.app import app
+
+
+def now(room_id: str) -> None:
+    app.send_task("reflector.worker.ics_sync.sync_room_ics", (room_id,))
+"""
+
+
+def test_a_task_that_is_sent_by_its_name_is_refused(application: Application, before: Tree) -> None:
+    sliced = simple_tasks.slice_(application, before.with_file("reflector/now.py", BY_NAME))
+    assert [(r.line, r.construct) for r in sliced.refusals if r.path == "reflector/now.py"] == [
+        (5, "send_task of reflector.worker.ics_sync.sync_room_ics")
+    ]
+
+
+def test_a_file_that_cannot_be_parsed_is_refused_once(application: Application, before: Tree) -> None:
+    broken = "from celery import current_task\nfrom celery.result import AsyncResult\nt.delay(\n"
+    sliced = simple_tasks.slice_(application, before.with_file("reflector/now.py", broken))
+    refused = [r for r in sliced.refusals if r.path == "reflector/now.py"]
+    assert [r.construct for r in refused] == ["file"]
+    assert "cannot parse" in refused[0].reason
+    assert "sync_room_ics_taskiq = twin(" in sliced.tree["reflector/worker/ics_sync.py"]
