@@ -109,6 +109,10 @@ class Keeper:
         if self._rules.stop_timeout is not None and self._deadline is None:
             self._deadline = time.monotonic() + self._rules.stop_timeout
 
+    def resume(self) -> None:
+        """Take a `drain` back: the worker listens again."""
+        self._deadline = None
+
     def stop(self) -> None:
         """End the heartbeat and the lease. Blocks shortly."""
         self._stop.set()

@@ -22,23 +22,23 @@ class Keys:
 
     def suspects(self, queue: str) -> str:
         """Stream of messages that have seen workers die; a worker runs one of them at a time."""
-        return f"{self.stream(queue)}:suspects"
+        return f"{self.prefix}:suspects:{queue}"
 
     def delayed(self, queue: str) -> str:
         """Sorted set of messages that are not due yet: token -> due time (ms)."""
-        return f"{self.stream(queue)}:delayed"
+        return f"{self.prefix}:delayed:{queue}"
 
     def payloads(self, queue: str) -> str:
         """Hash of the messages that are not due yet: token -> the entry's fields (MessagePack)."""
-        return f"{self.stream(queue)}:payloads"
+        return f"{self.prefix}:payloads:{queue}"
 
     def workers(self, queue: str) -> str:
         """Sorted set of the queue's workers: name -> end of lease (ms)."""
-        return f"{self.stream(queue)}:workers"
+        return f"{self.prefix}:workers:{queue}"
 
     def watch(self, queue: str) -> str:
         """Hash with the time of the last heartbeat of any worker, and until when nobody is declared dead."""
-        return f"{self.stream(queue)}:watch"
+        return f"{self.prefix}:watch:{queue}"
 
     @property
     def dead(self) -> str:

@@ -65,9 +65,22 @@ class StreamBroker(RedisStreamBroker):
             stop_timeout: seconds that running tasks have when the worker stops. Then they are handed back and
                 the process ends. None: as long as they need.
             result_ttl: seconds that results are kept.
+
+        Raises:
+            ValueError: one of these makes no sense.
         """
+        if not queues or not all(queues):
+            raise ValueError(f"queues = {list(queues)}: name at least one queue, and none without a name")
+        if lease <= 0 or max_deliveries < 1 or result_ttl < 1:
+            raise ValueError(
+                f"lease = {lease}, max_deliveries = {max_deliveries}, result_ttl = {result_ttl}: "
+                "the first must be positive, the others at least 1"
+            )
         self.keys = Keys(prefix)
         self.queues = tuple(queues)
+        self._queue_of = {
+            key(queue): queue for queue in queues for key in (self.keys.stream, self.keys.suspects)
+        }
         super().__init__(
             pool_url(url),
             queue_name=self.keys.stream(self.queues[0]),
@@ -161,6 +174,7 @@ class StreamBroker(RedisStreamBroker):
             self._keeper.start()
             if self._rules.stop_timeout is not None:
                 drain_on_signals(self._keeper)
+        self._keeper.resume()
         await self._beating.wait()
         return self._keeper
 
@@ -178,7 +192,7 @@ class StreamBroker(RedisStreamBroker):
 
     async def _declare_consumer_group(self) -> None:
         """Declare the groups, from the beginning of the streams."""
-        for stream in self._streams():
+        for stream in self._queue_of:
             try:
                 await self.redis.xgroup_create(stream, GROUP, id="0", mkstream=True)
             except ResponseError as error:
@@ -187,7 +201,7 @@ class StreamBroker(RedisStreamBroker):
 
     async def _accept(self, entry: Entry) -> Delivery | None:
         """Return the delivery of an entry, or None after putting aside what is not to be run."""
-        queue = entry.stream.removeprefix(self.keys.stream("")).removesuffix(":suspects")
+        queue = self._queue_of[entry.stream]
         found = take(entry, queue, self.find_task)
         if isinstance(found, Refused):
             await self._bury(entry, queue, found)
@@ -257,7 +271,9 @@ class StreamBroker(RedisStreamBroker):
 
     async def _hand_back(self) -> None:
         """Give back what was read and is not running here."""
-        await self._run_script["HAND_BACK"](self._streams(), [GROUP, self.consumer_name, *self.deliveries])
+        await self._run_script["HAND_BACK"](
+            list(self._queue_of), [GROUP, self.consumer_name, *self.deliveries]
+        )
 
     async def shutdown(self) -> None:
         """Hand back what still runs, end the lease and close the connections."""
@@ -271,10 +287,6 @@ class StreamBroker(RedisStreamBroker):
             self._beating.clear()
         await super().shutdown()
         await self.redis.aclose()
-
-    def _streams(self) -> list[str]:
-        """Return the keys of all streams that this worker reads."""
-        return [key(queue) for key in (self.keys.stream, self.keys.suspects) for queue in self.queues]
 
     async def _insist(self, call: Callable[[], Awaitable[Any]], limit: float | None = None) -> Any:
         """Call until Redis answers, or for `limit` seconds; return the answer, None if there was none."""

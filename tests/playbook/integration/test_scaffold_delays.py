@@ -95,14 +95,14 @@ async def test_a_delay_outlives_sender_and_workers(site: Site, clock: Clock) -> 
     await kick(sender, "note", "kept", countdown=0.3)
     await sender.shutdown()
     async with receiving(Clock(our_broker(site.server.url, queues=("other",))).broker):
-        await until(lambda: time.time() * 1000 > site.redis.zscore(f"{QUEUE}:delayed", one(site)))
+        await until(lambda: time.time() * 1000 > site.redis.zscore("{taskiq}:delayed:default", one(site)))
     async with receiving(clock.broker):
         await until(lambda: [what for what, _ in clock.runs] == ["kept"])
-    assert site.redis.exists(f"{QUEUE}:delayed", f"{QUEUE}:payloads") == 0
+    assert site.redis.exists("{taskiq}:delayed:default", "{taskiq}:payloads:default") == 0
 
 
 def one(site: Site) -> Any:
-    (token,) = site.redis.zrange(f"{QUEUE}:delayed", 0, -1)
+    (token,) = site.redis.zrange("{taskiq}:delayed:default", 0, -1)
     return token
 
 

@@ -35,7 +35,9 @@ def kill_until_done(site: Site, worker: Process, count: int, every: float, most:
     """Kill a random process of the worker every few seconds until all tasks have ended; return the pids."""
     killed: list[int] = []
     next_kill, deadline = time.monotonic() + every, time.monotonic() + 240
-    while (left := site.redis.xlen(QUEUE) + site.redis.xlen(f"{QUEUE}:suspects")) or len(ended(site)) < count:
+    while (left := site.redis.xlen(QUEUE) + site.redis.xlen("{taskiq}:suspects:default")) or len(
+        ended(site)
+    ) < count:
         assert time.monotonic() < deadline, f"{left} tasks are left"
         if time.monotonic() >= next_kill and (most is None or len(killed) < most):
             running = children(worker)

@@ -110,7 +110,7 @@ async def test_a_crash_neither_loses_nor_doubles_a_retry(site: Site) -> None:
         asked.set()
         raise self.retry()  # type: ignore[attr-defined]
 
-    delayed = f"{QUEUE}:delayed"
+    delayed = "{taskiq}:delayed:default"
     async with receiving(broker):
         task = await t.kiq()
         await asked.wait()

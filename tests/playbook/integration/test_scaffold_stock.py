@@ -58,7 +58,7 @@ async def dead_worker(site: Site, broker: AsyncBroker) -> None:
     site.redis.xgroup_create(QUEUE, GROUP, id="0", mkstream=True)
     await kick(broker, "count", "orphan")
     site.redis.xreadgroup(GROUP, "dead", {QUEUE: ">"})
-    site.redis.zadd(f"{QUEUE}:workers", {"dead": 1})
+    site.redis.zadd("{taskiq}:workers:default", {"dead": 1})
 
 
 async def test_t2_a_quiet_queue_is_not_reclaimed(site: Site) -> None:

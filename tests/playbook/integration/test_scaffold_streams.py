@@ -242,7 +242,7 @@ async def test_an_entry_that_was_trimmed_in_flight_does_no_harm(site: Site) -> N
     site.redis.xgroup_create(QUEUE, GROUP, id="0", mkstream=True)
     id = site.redis.xadd(QUEUE, {"id": "gone", "data": "{}"})
     site.redis.xreadgroup(GROUP, "dead", {QUEUE: ">"})
-    site.redis.zadd(f"{QUEUE}:workers", {"dead": 1})
+    site.redis.zadd("{taskiq}:workers:default", {"dead": 1})
     site.redis.xdel(QUEUE, id)
     async with receiving(broker):
         await until(lambda: site.redis.xlen("{taskiq}:dead") == 1)
@@ -293,6 +293,27 @@ async def test_nothing_is_written_for_a_task_that_others_have_taken_over(site: S
         go_on.set()
         await until(lambda: not broker.deliveries)
         assert not await task.is_ready()
+
+
+@pytest.mark.parametrize("options", [{"queues": ()}, {"queues": ("a", "")}, {"lease": 0}, {"result_ttl": 0}])
+def test_settings_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        our_broker("redis://localhost:1", **options)
+
+
+async def test_a_receiver_may_listen_again(site: Site) -> None:
+    """As taskiq's `run_receiver_task` does after an error; the time to stop is not running then."""
+    broker = our_broker(site.server.url, stop_timeout=0.5)
+    found = collecting(broker)
+    listening = broker.listen()
+    await kick(broker, "collect", 1)
+    await anext(listening)
+    await listening.aclose()  # type: ignore[attr-defined]
+    broker.deliveries.clear()
+    async with receiving(broker):
+        await until(lambda: broker._keeper is not None and broker._keeper._deadline is None)
+        await kick(broker, "collect", 2)
+        await until(lambda: 2 in found)
 
 
 def test_a_foreign_group_error_is_not_swallowed(site: Site) -> None:
