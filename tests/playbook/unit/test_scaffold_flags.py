@@ -1,6 +1,7 @@
 """Which system a call gets: parsing, precedence, percentage, and what happens without Redis."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from playbook.lab import RedisServer, wait_until
 from playbook.lab.surroundings import child_env
+from playbook.scaffold.worker.connections import TIMEOUT
 from playbook.scaffold.worker.flags import ALL, Flags, RouteError, Routes, choose, share
 
 KEY = "{tests}:routes"
@@ -110,6 +112,24 @@ def test_without_redis_the_last_routes_count_then_the_environment(tmp_path: Path
     assert answers(knows) == "taskiq"
     assert answers(knows_not) == "celery"
     assert time.monotonic() - started < 5, "a call must not wait long for a Redis that is away"
+
+
+def test_a_redis_that_does_not_answer_holds_up_no_call() -> None:
+    """It accepts connections and says nothing; a call waits a moment, not for the client's time-out."""
+
+    async def ask(flags: Flags) -> float:
+        started = time.monotonic()
+        await flags.refresh()
+        return time.monotonic() - started
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        flags = Flags(Routes.of({ALL: "taskiq"}), KEY, f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        loop = asyncio.new_event_loop()
+        assert loop.run_until_complete(ask(flags)) < TIMEOUT / 2
+        assert not flags.stale
+        assert flags.system(TASK, "id") == "taskiq"
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
 
 
 def test_a_broken_live_route_changes_nothing(url: str, server: RedisServer) -> None:
