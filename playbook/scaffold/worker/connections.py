@@ -45,7 +45,7 @@ def async_client(url: str, pool: aio.ConnectionPool) -> Any:
         url: as above.
         pool: connections to use for a single Redis.
     """
-    if "+cluster:" in url:
+    if is_cluster(url):
         return aio.RedisCluster.from_url(_plain(url), protocol=2, socket_timeout=None)
     if url.startswith("sentinel:"):
         hosts, master, options = _sentinels(url)
@@ -58,7 +58,7 @@ def async_client(url: str, pool: aio.ConnectionPool) -> Any:
 
 def client(url: str) -> Any:
     """Return a synchronous client, for a thread of its own."""
-    if "+cluster:" in url:
+    if is_cluster(url):
         return redis.RedisCluster.from_url(_plain(url), protocol=2, socket_timeout=TIMEOUT)
     if url.startswith("sentinel:"):
         hosts, master, options = _sentinels(url)
@@ -67,6 +67,11 @@ def client(url: str) -> Any:
         )
         return sentinel.master_for(master, retry=Retry(NoBackoff(), 0))
     return redis.Redis.from_url(url, protocol=2, socket_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0))
+
+
+def is_cluster(url: str) -> bool:
+    """Tell whether a URL names a cluster."""
+    return "+cluster:" in url
 
 
 def pool_url(url: str) -> str:

@@ -8,6 +8,7 @@ a worker that is gone is given to others. A task may run more than once, if its 
 import asyncio
 import logging
 import os
+import re
 import socket
 import time
 import uuid
@@ -20,7 +21,7 @@ from taskiq import AckableMessage, AsyncBroker, BrokerMessage, TaskiqMessage
 from taskiq_redis import RedisStreamBroker
 
 from . import lua
-from .connections import OUTAGE, TIMEOUT, async_client, pool_options, pool_url
+from .connections import OUTAGE, TIMEOUT, async_client, is_cluster, pool_options, pool_url
 from .errors import TaskExpiredError, WorkerLostError
 from .intake import Refused, take
 from .keeper import Keeper, Pulse, Rules, drain_on_signals
@@ -76,6 +77,8 @@ class StreamBroker(RedisStreamBroker):
                 f"lease = {lease}, max_deliveries = {max_deliveries}, result_ttl = {result_ttl}: "
                 "the first must be positive, the others at least 1"
             )
+        if is_cluster(url) and not re.search("{.+}", prefix):
+            raise ValueError(f"prefix = {prefix!r}: on a cluster it must hold a hash tag, as in {{taskiq}}")
         self.keys = Keys(prefix)
         self.queues = tuple(queues)
         self._queue_of = {
@@ -167,6 +170,7 @@ class StreamBroker(RedisStreamBroker):
     async def _begin(self) -> Keeper:
         """Start the heartbeat and wait for the first."""
         if self._keeper is None:
+            self._beating = asyncio.Event()
             loop = asyncio.get_running_loop()
             self._keeper = Keeper(
                 self._url, self.keys, self.queues, self.consumer_name, self._rules, self._pulse_for(loop)
@@ -284,7 +288,6 @@ class StreamBroker(RedisStreamBroker):
             await self._insist(self._hand_back, limit=1)
             await asyncio.to_thread(self._keeper.stop)
             self._keeper = None
-            self._beating.clear()
         await super().shutdown()
         await self.redis.aclose()
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from taskiq import AckableMessage, AsyncTaskiqTask
 from taskiq.message import BrokerMessage
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
+from playbook.lab.surroundings import child_env
 from playbook.scaffold.worker.deadletters import DeadLetters
 from playbook.scaffold.worker.errors import MessageRejectedError, NotRegistered
 from playbook.scaffold.worker.streams import StreamBroker
@@ -293,6 +296,38 @@ async def test_nothing_is_written_for_a_task_that_others_have_taken_over(site: S
         go_on.set()
         await until(lambda: not broker.deliveries)
         assert not await task.is_ready()
+
+
+def deadletters(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "playbook.scaffold.worker.deadletters", *arguments]
+    env = child_env(variables={"CELERY_BROKER_URL": url})
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+
+
+async def test_dead_letters_on_the_command_line(site: Site) -> None:
+    broker = our_broker(site.server.url)
+    async with receiving(broker):
+        await failed(await kick(broker, "nobody.knows"))
+    listed = await asyncio.to_thread(deadletters, site.server.url, "list")
+    entry = listed.stdout.split()[0]
+    assert "nobody.knows" in listed.stdout
+    assert listed.returncode == 0
+    assert (await asyncio.to_thread(deadletters, site.server.url, "replay", entry)).returncode == 0
+    assert site.redis.xlen(QUEUE) == 1
+    again = await asyncio.to_thread(deadletters, site.server.url, "delete", entry)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert entry in again.stderr
+    wrong = await asyncio.to_thread(deadletters, site.server.url, "replay", "no-id")
+    assert wrong.returncode == 2
+    assert "Traceback" not in wrong.stderr
+    away = await asyncio.to_thread(deadletters, "redis://127.0.0.1:1/0", "list")
+    assert away.returncode == 1
+    assert "Traceback" not in away.stderr
+
+
+def test_a_cluster_needs_a_hash_tag() -> None:
+    with pytest.raises(ValueError, match="hash tag"):
+        our_broker("redis+cluster://localhost:1", prefix="plain")
 
 
 @pytest.mark.parametrize("options", [{"queues": ()}, {"queues": ("a", "")}, {"lease": 0}, {"result_ttl": 0}])

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from redis.exceptions import ResponseError
 
 from playbook.lab import Process, RedisServer, wait_until
 from tests.playbook.integration.scaffold import BROKER, GROUP, QUEUE, Site, kick, our_broker, site_on
@@ -41,7 +42,11 @@ def child(worker: Process) -> psutil.Process:
 
 
 def pending(site: Site) -> int:
-    return int(site.redis.xpending(QUEUE, GROUP)["pending"])
+    """How many messages workers hold; none as long as no worker has come up."""
+    try:
+        return int(site.redis.xpending(QUEUE, GROUP)["pending"])
+    except ResponseError:
+        return 0
 
 
 @pytest.mark.parametrize("others", [1, 0], ids=["another worker", "its own restart"])
