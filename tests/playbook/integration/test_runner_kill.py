@@ -86,6 +86,8 @@ def test_a_stop_from_the_keyboard_ends_all(base: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that runs the tests in the background ignores the signal, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as child:
         assert eventually(lambda: INSTANTS["a cell at work"](run), 60)
         child.send_signal(signal.SIGINT)
