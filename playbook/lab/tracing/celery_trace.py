@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from celery import signals, states
+from celery.exceptions import TaskPredicate
 
 from playbook.lab.tracing.trace_file import plain, worker_name, write_event
 from playbook.models import TaskEvent
@@ -50,6 +51,13 @@ def _dated(task: Any, run: Callable[..., Any]) -> Callable[..., Any]:
     def dated(*args: Any, **kwargs: Any) -> Any:
         try:
             return run(*args, **kwargs)
+        except TaskPredicate:
+            raise
+        except Exception as error:
+            # The error that `task_failure` is given is one that can be pickled, maybe of another class.
+            if task.request.id is not None:
+                _errors[task.request.id] = repr(error)
+            raise
         finally:
             # Called by another task as a plain function, it runs within that one's attempt.
             if task.request.id is not None:
@@ -91,7 +99,7 @@ def _retried(request: Any = None, reason: Any = None, **_: Any) -> None:
 
 @signals.task_failure.connect(weak=False)
 def _failed(task_id: str = "", exception: Any = None, **_: Any) -> None:
-    _errors[task_id] = repr(exception)
+    _errors.setdefault(task_id, repr(exception))
 
 
 @signals.task_postrun.connect(weak=False)

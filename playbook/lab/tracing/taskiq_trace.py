@@ -39,7 +39,7 @@ class TraceMiddleware(TaskiqMiddleware):
         return message
 
     def on_error(self, message: TaskiqMessage, result: TaskiqResult[Any], exception: BaseException) -> None:
-        """Remember the error: a retry replaces it in the result. One that the task asks for names its reason."""
+        """Remember the error: a retry replaces it in the result. One that is asked for names its reason."""
         _error.set(repr(getattr(exception, "exc", None) or exception))
 
     def post_execute(self, message: TaskiqMessage, result: TaskiqResult[Any]) -> None:
