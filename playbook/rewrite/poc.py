@@ -38,6 +38,7 @@ WORKER_MODULES = (
     "running",
     "sending",
     "serialization",
+    "signals",
     "streams",
     "tasks",
     "twins",

@@ -19,6 +19,7 @@ from playbook.rewrite.rules.results import Results
 from playbook.rewrite.rules.start_script import StartScript
 from playbook.rewrite.rules.task_context import TaskContext
 from playbook.rewrite.rules.twins import Twins
+from playbook.rewrite.supported import SIGNALS
 from playbook.tree import Tree
 
 ROUTING_MODULES = ("clients", "commits", "flags", "handles", "loops", "routing")
@@ -134,10 +135,10 @@ def _extend_deployment(edit: Edit, found: Inventory) -> None:
 
 
 def _report_signals(edit: Edit, found: Inventory) -> None:
-    reason = (
-        "Celery calls this for tasks that run on Celery only; do the same in a TaskIQ middleware "
-        "(pre_execute, post_execute) by hand"
-    )
+    """Refuse the handlers of signals that a twin does not send."""
+    reason = "Celery alone sends this signal; do the same in a TaskIQ event or middleware by hand"
+    own = set(edit.files(".py"))
     for point in found.touchpoints:
-        if point.kind == "signal":
-            edit.refuse(f"{edit.application.root}/{point.path}", point.line, point.detail, reason)
+        path = f"{edit.application.root}/{point.path}"
+        if point.kind == "signal" and path in own and point.detail.partition(".")[0] not in SIGNALS:
+            edit.refuse(path, point.line, point.detail, reason)

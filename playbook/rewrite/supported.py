@@ -39,3 +39,6 @@ TASK_OPTIONS = frozenset(
     }
 )
 """Options of a task's decorator that its twin keeps, or that make no difference to it."""
+
+SIGNALS = frozenset({"task_prerun", "task_postrun", "task_success", "task_failure", "task_retry"})
+"""Signals whose handlers are called for twins as well (`signals.CelerySignals`)."""

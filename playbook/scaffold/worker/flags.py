@@ -24,8 +24,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from redis.exceptions import RedisError
+
 from ..settings import settings
-from .connections import OUTAGE, client
+from .connections import client
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +124,7 @@ class Flags:
     async def _read(self) -> None:
         try:
             self._live = Routes.of(await asyncio.to_thread(self.stored))
-        except (*OUTAGE, RouteError) as error:
+        except (RedisError, OSError, RouteError) as error:
             logger.warning("cannot read the routes in Redis, the last ones count: %s", error)
         finally:
             self._reading = None
@@ -180,7 +182,7 @@ def main() -> None:
             flags.clear(options.task)
         for name, route in sorted(flags.stored().items()):
             print(f"{name} {route}")
-    except (*OUTAGE, RouteError) as error:
+    except (RedisError, OSError, RouteError) as error:
         raise SystemExit(f"flags: {error}") from None
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from celery import _state as celery_state
 from celery import states
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.result import AsyncResult
+from celery.result import AsyncResult, ResultSet
 from taskiq import AsyncBroker, TaskiqResult
 
 from .clients import with_client, with_client_sync
@@ -106,8 +106,7 @@ class Handle:
         found = self._look()
         if found is not None:
             return states.FAILURE if found.is_err else states.SUCCESS
-        state: str = states.PENDING if self._system == "taskiq" else self._celery.state
-        return state
+        return states.PENDING if self._system == "taskiq" else _celery_state(self._celery)
 
     status = state
 
@@ -138,6 +137,16 @@ class Handle:
 
     async def _alook(self) -> TaskiqResult[Any] | None:
         return None if self._system == "celery" else await with_client(_reader(self.id))
+
+
+def _celery_state(sent: Any) -> str:
+    """Return the state of what Celery returned; that of a group has no name there."""
+    if not isinstance(sent, ResultSet):
+        state: str = sent.state
+        return state
+    if sent.failed():
+        return states.FAILURE
+    return states.SUCCESS if sent.successful() else states.PENDING
 
 
 def _reader(task_id: str) -> Callable[[AsyncBroker], Any]:

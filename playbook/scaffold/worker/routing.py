@@ -74,7 +74,7 @@ async def dispatch_apply(
         task_id: the task's id; None: a new one.
         options: `countdown`, `eta`, `expires`, `queue`; with any other, the call goes to Celery.
     """
-    call = Call(task, tuple(args or ()), dict(kwargs or {}), task_id or str(uuid.uuid4()), options)
+    call = Call.of(task, args, kwargs, task_id, options)
     if flags.stale:
         await in_background(flags.refresh())
     message = call.for_taskiq()
@@ -98,7 +98,7 @@ def dispatch_apply_sync(
     **options: Any,
 ) -> Handle:
     """Call a task with options from synchronous code; see `dispatch_apply`."""
-    call = Call(task, tuple(args or ()), dict(kwargs or {}), task_id or str(uuid.uuid4()), options)
+    call = Call.of(task, args, kwargs, task_id, options)
     if flags.stale:
         submit(flags.refresh()).result()
     message = call.for_taskiq()
@@ -145,6 +145,22 @@ class Call:
     id: str
     options: dict[str, Any]
 
+    @classmethod
+    def of(
+        cls,
+        task: Any,
+        args: Sequence[Any] | None,
+        kwargs: Mapping[str, Any] | None,
+        task_id: str | None,
+        options: dict[str, Any],
+    ) -> "Call":
+        """Return a call with its id; raise `TypeError` for what Celery cannot call."""
+        if not hasattr(task, "apply_async"):
+            raise TypeError(f"dispatch takes a Celery task, signature or canvas, not {task!r:.80}")
+        if task_id is None and isinstance(task, Signature):
+            task_id = task.options.get("task_id")
+        return cls(task, tuple(args or ()), dict(kwargs or {}), task_id or str(uuid.uuid4()), options)
+
     def for_taskiq(self) -> Message | None:
         """Return the call for TaskIQ, None if it is Celery's.
 
@@ -187,7 +203,8 @@ class Call:
         else:
             task, args, kwargs, options = self.task, self.args, self.kwargs, self.options
         own = {name: getattr(task, name, None) for name in OWN}
-        return task, args, kwargs, own | options
+        given = {name: value for name, value in options.items() if name != "task_id"}
+        return task, args, kwargs, own | given
 
 
 def _reason_for_celery(foreign: set[str], queue: str | None, default: str) -> str | None:

@@ -21,10 +21,12 @@ from .context import current_task
 from .executors import place
 from .processes import Limits
 from .retries import RetryPolicy
+from .signals import CelerySignals
 from .wire import on_the_wire
 
 logger = logging.getLogger(__name__)
 
+broker.add_middlewares(CelerySignals())
 # A task that runs on Celery finds itself in `current_task` as well.
 context.fallback = celery_task._get_current_object  # type: ignore[attr-defined]
 
@@ -44,13 +46,13 @@ class Twin(AsyncTaskiqDecoratedTask[..., Any]):
         self.task_name = task_name
         self.labels = {}
         self.return_type = None
-        self._celery_task = celery_task
+        self.celery_task = celery_task
         self._executor = executor
 
     @functools.cached_property
     def original_func(self) -> Callable[..., Any]:  # type: ignore[override]
         """The function that TaskIQ runs."""
-        task = self._celery_task
+        task = self.celery_task
         # Where Celery retries by itself it has replaced `run` (celery/app/autoretry.py).
         run: Any = getattr(task, "_orig_run", task.run)
         first = (current_task,) if inspect.ismethod(run) else ()
@@ -70,7 +72,7 @@ class Twin(AsyncTaskiqDecoratedTask[..., Any]):
     @functools.cached_property
     def retry_policy(self) -> RetryPolicy:
         """The Celery task's retry options."""
-        return RetryPolicy.of(self._celery_task)
+        return RetryPolicy.of(self.celery_task)
 
 
 def twin(celery_task: Any, name: str, executor: str | None = None) -> Twin:

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import routed_tasks as tasks
+from celery import chord, group
 
 from playbook.scaffold.worker.flags import flags
 from playbook.scaffold.worker.handles import Handle, ResultTimeoutError
@@ -87,8 +88,12 @@ async def options() -> Any:
     urgent = await dispatch_apply(tasks.work, ("urgent",), priority=3)
     queued = await dispatch_apply(tasks.work, ("queued",), queue="celery")
     other = await dispatch_apply(tasks.work, ("other",), queue="other")
+    both = group(tasks.work.si("one"), tasks.work.si("two"))
+    grouped = await dispatch(both)
     return {
         "canvas": await canvas.aget(WAIT),
+        "group": [await grouped.aget(WAIT), grouped.state, grouped.ready()],
+        "chord": (await (await dispatch(chord(both, tasks.work.s(again=5)))).aget(WAIT))[1:],
         "linked": await linked.aget(WAIT),
         "urgent": await urgent.aget(WAIT),
         "queued": await queued.aget(WAIT),

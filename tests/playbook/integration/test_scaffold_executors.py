@@ -188,6 +188,22 @@ async def test_a_worker_with_processes_stops(alone: Site) -> None:
     assert wait_until(lambda: gone(pid), 5)
 
 
+async def test_a_worker_that_must_stop_hands_a_long_task_back(alone: Site) -> None:
+    """The limit is 1 s: the process is killed, and another worker runs the task."""
+    process = alone.worker(tasks=TASKS, TASKIQ_PROCESSES="1", TASKIQ_STOP_TIMEOUT="1")
+    broker = our_broker(alone.server.url)
+    task = await kick(broker, "sleeps", 4.0)
+    await until(lambda: _pids(alone), WAIT)
+    await asyncio.to_thread(process.stop, 10.0)
+    assert gone(_pids(alone)[0])
+    alone.worker(tasks=TASKS, TASKIQ_PROCESSES="1")
+    result = await task.wait_result(check_interval=0.05, timeout=WAIT)
+    await broker.shutdown()
+    assert not result.is_err
+    assert len(_pids(alone)) == 2
+    assert len(alone.times("end:sleeps")) == 1
+
+
 def _pids(site: Site) -> list[int]:
     return [int(line.partition(":")[2]) for line in site.log() if line.startswith("pid:")]
 

@@ -99,6 +99,8 @@ def test_what_taskiq_cannot_keep_goes_to_celery(workers: Site, probe: Probe) -> 
     found = probe("options", TASKIQ_ROUTE="taskiq")
     assert found == {
         "canvas": [["first", "celery", 0], "celery", 0],
+        "group": [[["one", "celery", 0], ["two", "celery", 0]], "SUCCESS", True],
+        "chord": ["celery", 5],
         "linked": ["linked", "celery", 0],
         "urgent": ["urgent", "celery", 0],
         "queued": ["queued", "taskiq", 0],

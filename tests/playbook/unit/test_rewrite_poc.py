@@ -63,7 +63,7 @@ def test_every_python_file_compiles(after: Slice) -> None:
 def test_what_is_copied_knows_neither_the_playbook_nor_celery(after: Slice) -> None:
     for module in WORKER_MODULES:
         imports = _imported(after.tree[f"reflector/worker/{module}.py"])
-        foreign = {"playbook", ""} if module == "twins" else {"playbook", "celery", ""}
+        foreign = {"playbook", ""} if module in ("signals", "twins") else {"playbook", "celery", ""}
         assert not {name for name in imports if name.partition(".")[0] in foreign}
 
 

@@ -87,7 +87,6 @@ def test_what_is_refused_says_where_and_what_to_do(after: Slice) -> None:
     assert [(r.path, r.construct) for r in after.refusals] == [
         (SCRIPT, "start script"),
         (SCRIPT, "start script"),
-        ("reflector/worker/app.py", "task_postrun.connect"),
     ]
     assert all("by hand" in refusal.reason for refusal in after.refusals)
 
@@ -176,3 +175,25 @@ def test_a_file_that_cannot_be_parsed_is_refused_once(application: Application, 
     assert [r.construct for r in refused] == ["file"]
     assert "cannot parse" in refused[0].reason
     assert "sync_room_ics_taskiq = twin(" in sliced.tree["reflector/worker/ics_sync.py"]
+
+
+SIGNAL = """from celery.signals import task_postrun, worker_process_init
+
+
+@task_postrun.connect
+def after(sender, **_):
+    print(sender.name)
+
+
+@worker_process_init.connect
+def start(**_):
+    print("started")
+"""
+
+
+def test_a_handler_of_a_signal_that_twins_do_not_send_is_refused(
+    application: Application, before: Tree
+) -> None:
+    sliced = simple_tasks.slice_(application, before.with_file("reflector/hooks.py", SIGNAL))
+    refused = [(r.line, r.construct) for r in sliced.refusals if r.path == "reflector/hooks.py"]
+    assert refused == [(9, "worker_process_init.connect")]

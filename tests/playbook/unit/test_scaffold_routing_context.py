@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, chord, group
 from celery.exceptions import Retry
 
 from playbook.scaffold.worker import twins
@@ -57,9 +57,26 @@ def test_a_canvas_is_celerys_whatever_the_flags_say(app: Celery, monkeypatch: py
 
     monkeypatch.setattr("playbook.scaffold.worker.flags.Flags.system", lambda *_: "taskiq")
     twins.twin(task, "t")
+    one = task.si()
+    canvases = [
+        one | one,
+        group(one, one),
+        chord([one], one),
+        task.map([1]),
+        task.starmap([]),
+        task.chunks([], 1),
+    ]
     try:
-        for canvas in (task.si() | task.si(), task.map([1]), task.chunks([[1]], 1)):
-            assert Call(canvas, (), {}, "id", {}).for_taskiq() is None
-        assert Call(task.si(), (), {}, "id", {}).for_taskiq() is not None
+        for canvas in canvases:
+            assert Call.of(canvas, None, None, None, {}).for_taskiq() is None
+        named = Call.of(task.si().set(task_id="mine", countdown=2), None, None, None, {})
+        message = named.for_taskiq()
+        assert message is not None
+        assert (named.id, message.options["task_id"], message.options["countdown"]) == ("mine", "mine", 2)
     finally:
         del twins.broker.local_task_registry["t"]
+
+
+def test_only_what_celery_can_call_is_dispatched() -> None:
+    with pytest.raises(TypeError, match="dispatch takes a Celery task, signature or canvas, not 'rename'"):
+        Call.of("rename", (1,), None, None, {})
