@@ -18,18 +18,22 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-OUTAGE = (
+ERRORS = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
+"""All errors of a command; redis-py's RedisClusterException is no RedisError, a time-out is an OSError."""
+
+AWAY = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
     exceptions.ClusterDownError,
+    exceptions.TryAgainError,
     # Also raised for a first command while another task is still loading the cluster's table of commands.
     exceptions.RedisClusterException,
-    TimeoutError,
     OSError,
 )
-"""What a Redis that is away, full, restarting or failing over looks like. All of it passes."""
+REFUSALS = ("MISCONF", "NOREPLICAS", "BUSY ", "OOM")
+"""How answers begin when Redis takes no writes at the moment: disk full, replicas away, busy, memory full."""
 
 CONNECTIONS = 10
 """Most connections of one process; whoever finds all of them busy waits for one."""
@@ -67,6 +71,12 @@ def client(url: str) -> Any:
         )
         return sentinel.master_for(master, retry=Retry(NoBackoff(), 0))
     return redis.Redis.from_url(url, protocol=2, socket_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0))
+
+
+def is_outage(error: BaseException) -> bool:
+    """Tell whether an error is one that passes: Redis is away, full, restarting or failing over."""
+    refused = isinstance(error, exceptions.ResponseError) and str(error).startswith(REFUSALS)
+    return refused or isinstance(error, AWAY)
 
 
 def is_cluster(url: str) -> bool:

@@ -13,10 +13,8 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from redis.exceptions import ResponseError
-
 from . import lua
-from .connections import OUTAGE
+from .connections import ERRORS, is_outage
 from .streams import StreamBroker
 
 
@@ -97,12 +95,9 @@ async def _run(broker: StreamBroker, command: str, entry: str | None) -> int:
             return 0
         print(f"there is no dead letter {entry} that could be sent; see `list`", file=sys.stderr)
         return 1
-    except OUTAGE as error:
-        print(f"Redis cannot be reached: {error}", file=sys.stderr)
-        return 1
-    except ResponseError as error:
-        print(f"{entry or 'dead letters'}: {error}", file=sys.stderr)
-        return 2
+    except ERRORS as error:
+        print(f"{entry or 'the dead letters'}: {error}", file=sys.stderr)
+        return 1 if is_outage(error) else 2
     finally:
         await broker.shutdown()
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from . import lua
-from .connections import OUTAGE, client
+from .connections import ERRORS, client, is_outage
 from .keys import GROUP, Keys
 
 logger = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class Keeper:
             self._thread.join(BEAT * 5)
         try:
             self._scripts["LEAVE"]([self._keys.workers(queue) for queue in self._queues], [self._worker])
-        except OUTAGE as error:
+        except ERRORS as error:
             logger.warning("%s could not give up its lease, it ends by itself: %s", self._worker, error)
         self._redis.close()
 
@@ -130,15 +130,13 @@ class Keeper:
             try:
                 pause = self._beat()
                 if not reachable:
-                    logger.info("Redis is back")
+                    logger.warning("the heart beats again")
                 reachable = True
-            except OUTAGE as error:
+            except Exception as error:
                 if reachable:
-                    logger.warning("Redis is away, tasks go on: %s", error)
+                    known = is_outage(error)
+                    logger.warning("no heartbeat, tasks go on: %s", error, exc_info=None if known else error)
                 pause, reachable = BEAT, False
-            except Exception:
-                logger.exception("the heartbeat of %s failed", self._worker)
-                pause = BEAT
             if self._deadline is not None and time.monotonic() >= self._deadline:
                 self._give_up()
 
@@ -175,7 +173,7 @@ class Keeper:
             keys = [key(queue) for queue in self._queues for key in (self._keys.stream, self._keys.suspects)]
             self._hand_back(keys, [GROUP, self._worker])
             self._scripts["LEAVE"]([self._keys.workers(queue) for queue in self._queues], [self._worker])
-        except OUTAGE as error:
+        except ERRORS as error:
             logger.warning("that failed; others take over when the lease ends: %s", error)
         os._exit(EXIT_STATUS)
 

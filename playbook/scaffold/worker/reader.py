@@ -8,9 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from redis.exceptions import ResponseError
-
-from .connections import OUTAGE, TIMEOUT
+from .connections import ERRORS, TIMEOUT, is_outage
 from .keeper import SUSPECT_DEATHS
 from .keys import GROUP, Keys
 from .messages import Delivery, Entry
@@ -100,14 +98,14 @@ class Reader:
                     count=count,
                     block=int(block * 1000) or None,
                 )
-        except OUTAGE:
-            self._answer_lost = True
-            await asyncio.sleep(BLOCK)
-            return []
-        except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
+        except ERRORS as error:
+            if str(error).startswith("NOGROUP"):
+                await self._declare()
+            elif is_outage(error):
+                self._answer_lost = True
+                await asyncio.sleep(BLOCK)
+            else:
                 raise
-            await self._declare()
             return []
         if start == "0":
             self._answer_lost = False

@@ -21,7 +21,7 @@ from taskiq import AckableMessage, AsyncBroker, BrokerMessage, TaskiqMessage
 from taskiq_redis import RedisStreamBroker
 
 from . import lua
-from .connections import OUTAGE, TIMEOUT, async_client, is_cluster, pool_options, pool_url
+from .connections import ERRORS, TIMEOUT, async_client, is_cluster, is_outage, pool_options, pool_url
 from .errors import TaskExpiredError, WorkerLostError
 from .intake import Refused, take
 from .keeper import Keeper, Pulse, Rules, drain_on_signals
@@ -95,7 +95,7 @@ class StreamBroker(RedisStreamBroker):
         self.result_ttl = result_ttl
         self.result_backend = StreamResults(self)
         self.deliveries: dict[str, Delivery] = {}
-        self.consumer_name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.consumer_name = ""
         self._url = url
         self._rules = Rules(
             lease=lease,
@@ -132,7 +132,9 @@ class StreamBroker(RedisStreamBroker):
         for pause in SEND_PAUSES:
             try:
                 return await self._send(outgoing)
-            except OUTAGE:
+            except ERRORS as error:
+                if not is_outage(error):
+                    raise
                 await asyncio.sleep(pause)
         await self._send(outgoing)
 
@@ -170,6 +172,9 @@ class StreamBroker(RedisStreamBroker):
     async def _begin(self) -> Keeper:
         """Start the heartbeat and wait for the first."""
         if self._keeper is None:
+            # Not before: processes that were forked from one that had imported the broker need names of
+            # their own.
+            self.consumer_name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
             self._beating = asyncio.Event()
             loop = asyncio.get_running_loop()
             self._keeper = Keeper(
@@ -298,7 +303,9 @@ class StreamBroker(RedisStreamBroker):
             try:
                 async with asyncio.timeout(TIMEOUT):
                     return await call()
-            except OUTAGE as error:
+            except ERRORS as error:
+                if not is_outage(error):
+                    raise
                 if ends is not None and time.monotonic() + pause > ends:
                     logger.warning("gave up: %s", error)
                     return None
@@ -314,6 +321,8 @@ class DeliveryFormatter(MessageFormatter):
         self._broker = broker
 
     def loads(self, message: bytes) -> TaskiqMessage:
-        """Return the message of a delivery."""
-        delivery = self._broker.deliveries[message.decode()]
+        """Return the message of a delivery; what is no handle is read as a message."""
+        delivery = self._broker.deliveries.get(message.decode())
+        if delivery is None:
+            return super().loads(message)
         return DeliveredMessage.model_construct(**dict(delivery.message), delivery=delivery)

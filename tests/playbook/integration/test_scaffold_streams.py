@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 from taskiq import AckableMessage, AsyncTaskiqTask
+from taskiq.exceptions import SendTaskError
 from taskiq.message import BrokerMessage
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
@@ -296,6 +297,32 @@ async def test_nothing_is_written_for_a_task_that_others_have_taken_over(site: S
         go_on.set()
         await until(lambda: not broker.deliveries)
         assert not await task.is_ready()
+
+
+async def test_a_redis_that_takes_no_writes_for_a_while(site: Site) -> None:
+    """As with a full disk or missing replicas: the outcome is written afterwards, and reading goes on."""
+    broker = our_broker(site.server.url)
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    @broker.task("held")
+    async def held() -> str:
+        started.set()
+        await go_on.wait()
+        return "kept"
+
+    async with receiving(broker):
+        task = await kick(broker, "held")
+        await asyncio.wait_for(started.wait(), 10)
+        site.redis.config_set("min-replicas-to-write", 1)
+        try:
+            go_on.set()
+            with pytest.raises(SendTaskError):
+                await kick(broker, "held")
+            assert not await task.is_ready()
+        finally:
+            site.redis.config_set("min-replicas-to-write", 0)
+        for sent in (task, await kick(broker, "held")):
+            assert (await sent.wait_result(check_interval=0.02, timeout=10)).return_value == "kept"
 
 
 def deadletters(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
