@@ -21,7 +21,7 @@ from redis.retry import Retry
 ERRORS = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
 """All errors of a command; redis-py's RedisClusterException is no RedisError, a time-out is an OSError."""
 
-AWAY = (
+OUTAGE = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
@@ -32,6 +32,8 @@ AWAY = (
     exceptions.RedisClusterException,
     OSError,
 )
+"""What a Redis that is away, full, restarting or failing over looks like. All of it passes."""
+
 REFUSALS = ("MISCONF", "NOREPLICAS", "BUSY ", "OOM")
 """How answers begin when Redis takes no writes at the moment: disk full, replicas away, busy, memory full."""
 
@@ -76,7 +78,7 @@ def client(url: str) -> Any:
 def is_outage(error: BaseException) -> bool:
     """Tell whether an error is one that passes: Redis is away, full, restarting or failing over."""
     refused = isinstance(error, exceptions.ResponseError) and str(error).startswith(REFUSALS)
-    return refused or isinstance(error, AWAY)
+    return refused or isinstance(error, OUTAGE)
 
 
 def is_cluster(url: str) -> bool:
