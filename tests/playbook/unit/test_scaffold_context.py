@@ -2,7 +2,6 @@
 
 import contextvars
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,10 +26,8 @@ def broker() -> AsyncBroker:
 
 
 @pytest.fixture
-def under_celery() -> Iterator[None]:
-    context.fallback = get_current_task
-    yield
-    context.fallback = None
+def under_celery(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "fallback", get_current_task)
 
 
 async def test_an_async_task_sees_itself(broker: AsyncBroker) -> None:
