@@ -1,0 +1,66 @@
+"""What Celery and TaskIQ have registered before the slice and after it."""
+
+from __future__ import annotations
+
+from playbook.contracts import CheckContext
+from playbook.inventory import inventory
+from playbook.inventory.plan import plan
+from playbook.lab import Lab
+from playbook.lab.children import Children
+from playbook.lab.reflector_env import REFLECTOR
+from playbook.lab.waiting import free_port
+from playbook.models import Model
+from playbook.workspace import Workspace
+
+PHASE = "02_simple_tasks"
+PROBE = "playbook.checks.probes.registrations"
+
+
+class Registered(Model):
+    """What is registered.
+
+    `celery`: number of Celery tasks. `differs`: those whose registration is another now. `simple`: names of
+    the tasks that the plan gives to this phase. `twins`: signature by task of what is registered on both.
+    """
+
+    celery: int
+    differs: list[str]
+    simple: list[str]
+    twins: dict[str, str]
+
+    @property
+    def missing(self) -> list[str]:
+        """Simple tasks without a twin."""
+        return [name for name in self.simple if name not in self.twins]
+
+    @property
+    def injected(self) -> list[str]:
+        """Twins that expect a message to bring the session or the task itself."""
+        return [n for n, signature in self.twins.items() if "session" in signature or "self" in signature]
+
+
+def look(context: CheckContext, lab: Lab) -> Registered:
+    """Ask both systems, in the source of before and in the migrated one."""
+    application = context.application
+    before = context.work_dir / "before"
+    for path, text in Workspace(context.run_dir, application).before(PHASE).items():
+        (before / path).parent.mkdir(parents=True, exist_ok=True)
+        (before / path).write_text(text, encoding="utf-8")
+    old_lab = Children(REFLECTOR, before, context.work_dir, free_port())
+    old = old_lab.probe(PROBE, application.celery_app)
+    new = lab.probe(PROBE, application.celery_app, application.broker)
+    known = old["celery"] | new["celery"]
+    return Registered(
+        celery=len(old["celery"]),
+        differs=sorted(name for name in known if old["celery"].get(name) != new["celery"].get(name)),
+        simple=simple_tasks(context),
+        twins={name: str(signature) for name, signature in new["taskiq"].items() if name in new["celery"]},
+    )
+
+
+def simple_tasks(context: CheckContext) -> list[str]:
+    """Names of the tasks that the plan gives to this phase, in the application as it was."""
+    found = inventory(context.application.root_path)
+    (phase,) = (phase for phase in plan(found).phases if phase.phase == PHASE)
+    places = {(item.path, item.line) for item in phase.items if item.list == "tasks"}
+    return sorted(task.name for task in found.tasks if (task.path, task.line) in places)

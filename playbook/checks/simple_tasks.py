@@ -1,0 +1,215 @@
+"""What 02_simple_tasks proves: one lab with workers of both systems, and what was seen there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import Any
+
+from playbook.checks import registered
+from playbook.checks.driver import Driver
+from playbook.checks.flood import Flood, run_flood
+from playbook.checks.registered import Registered
+from playbook.checks.rollback import Rollback, rehearse
+from playbook.checks.simple_lab import (
+    RUNS,
+    celery_worker,
+    comparison,
+    observe,
+    open_lab,
+    task_modules,
+    taskiq_worker,
+)
+from playbook.checks.simple_scenarios import CLEANUP, WEBHOOK
+from playbook.checks.simple_verdicts import (
+    all_signed,
+    doubled_in_flight,
+    goes_back,
+    nothing_lost,
+    ran_where_routed,
+    requests_agree,
+    retries_agree,
+    rolls_back,
+)
+from playbook.contracts import Check, CheckContext, CheckResult
+from playbook.errors import PlaybookError
+from playbook.lab import Lab
+from playbook.models import Model, Observation
+from playbook.parity import Comparison
+from playbook.phases import SimpleTasksParameters
+
+SCENARIOS = ("webhooks", "housekeeping", "recording", "live")
+
+
+class Seen(Model):
+    """All that the lab has shown."""
+
+    registered: Registered
+    observations: dict[str, tuple[Observation, Observation, Observation]]
+    flood: Flood
+    rollback: Rollback
+
+
+def look(context: CheckContext) -> Seen:
+    """Run everything that the phase looks at, once.
+
+    Raises:
+        PlaybookError: something could not be done. It is not tried again: every check then says the same.
+    """
+    outcome = _once(context)
+    if isinstance(outcome, PlaybookError):
+        raise outcome
+    return outcome
+
+
+@cache
+def _once(context: CheckContext) -> Seen | PlaybookError:
+    try:
+        return _look(context)
+    except PlaybookError as error:
+        return error
+
+
+def _look(context: CheckContext) -> Seen:
+    options = context.parameters
+    assert isinstance(options, SimpleTasksParameters)
+    modules = task_modules(context)
+    with open_lab(context) as lab:
+        _, driver, celery, taskiq, known = together(
+            lab.api,
+            lambda: Driver(lab),
+            lambda: celery_worker(lab),
+            lambda: taskiq_worker(lab, modules),
+            lambda: registered.look(context, lab),
+        )
+        observations = a_a_b(context, lab, driver)
+        taskiq.stop()
+        flood = run_flood(lab, modules, options.calls, options.kills)
+        celery.stop()
+        rollback = rehearse(context, lab, driver, modules)
+    return Seen(registered=known, observations=observations, flood=flood, rollback=rollback)
+
+
+def together(*functions: Callable[[], Any]) -> list[Any]:
+    """Call functions at the same time; most of each is a Python process that starts."""
+    with ThreadPoolExecutor() as threads:
+        return [future.result() for future in [threads.submit(function) for function in functions]]
+
+
+def a_a_b(
+    context: CheckContext, lab: Lab, driver: Driver
+) -> dict[str, tuple[Observation, Observation, Observation]]:
+    """Run all scenarios on Celery, on Celery again, and on TaskIQ; return A, A' and B by scenario."""
+    a, a_again, b = ([*observe(context, lab, driver, label, system)] for label, system in RUNS)
+    return {runs[0].scenario: runs for runs in zip(a, a_again, b, strict=True)}
+
+
+def observations(context: CheckContext, scenario: str) -> tuple[Observation, Observation, Observation]:
+    """A, A' and B of a scenario."""
+    return look(context).observations[scenario]
+
+
+def compared(context: CheckContext, scenario: str) -> Comparison:
+    """What B did differently from A and A'."""
+    return comparison(context, *observations(context, scenario))
+
+
+def same_effects(context: CheckContext, scenario: str) -> CheckResult:
+    """Compare A, A' and B of a scenario."""
+    a, _, b = observations(context, scenario)
+    found = compared(context, scenario)
+    if not found.ok:
+        evidence = [finding.model_dump(mode="json") for finding in found.findings]
+        return CheckResult.failed(f"{len(evidence)} differences: {found.findings[0].explanation}", evidence)
+    if not (a.effects.requests and b.trace):
+        return CheckResult.failed("The scenario did not do what it is to show: no request, or no task")
+    return CheckResult.passed(f"{sum(found.compared.values())} records agree, twice compared", found.compared)
+
+
+def _of_webhooks(
+    judge: Callable[[tuple[Observation, ...]], CheckResult],
+) -> Callable[[CheckContext], CheckResult]:
+    return lambda context: judge(observations(context, "webhooks"))
+
+
+def _celery_unchanged(context: CheckContext) -> CheckResult:
+    found = look(context).registered
+    if found.differs:
+        return CheckResult.failed(f"Celery's registration changed for {', '.join(found.differs)}")
+    return CheckResult.passed(f"All {found.celery} Celery tasks are registered with the same options")
+
+
+def _twins(context: CheckContext) -> CheckResult:
+    found = look(context).registered
+    if found.missing or found.injected or not found.simple:
+        return CheckResult.failed(f"Without a twin: {found.missing}; expect too much: {found.injected}")
+    return CheckResult.passed(f"All {len(found.simple)} tasks of this phase have twins", found.twins)
+
+
+def _routed(context: CheckContext) -> CheckResult:
+    seen = look(context)
+    return ran_where_routed(seen.observations, seen.registered.simple)
+
+
+def _kills(context: CheckContext) -> int:
+    options = context.parameters
+    assert isinstance(options, SimpleTasksParameters)
+    return options.kills
+
+
+CHECKS = (
+    Check("celery_unchanged", "Celery's side is as it was", _celery_unchanged),
+    Check(
+        "twins", "Each task of this phase has a twin, under its name and with the message's signature", _twins
+    ),
+    Check(
+        "routed",
+        "Routed calls go where the live route says, from the API, from tasks and from outside",
+        _routed,
+    ),
+    Check(
+        "webhook_requests",
+        "Receivers get the same requests and retry headers, whatever they answer",
+        _of_webhooks(requests_agree),
+    ),
+    Check("webhook_signatures", "The signature of every webhook holds", _of_webhooks(all_signed)),
+    Check(
+        "webhook_retries",
+        "The webhook is retried as often, and with the same planned delays",
+        lambda context: retries_agree(observations(context, "webhooks"), WEBHOOK),
+    ),
+    Check(
+        "cleanup_retries",
+        "The clean-up is retried as often, and with the same planned delays",
+        lambda context: retries_agree(observations(context, "housekeeping"), CLEANUP),
+    ),
+    *(
+        Check(
+            f"same_effects_{scenario}",
+            f"The same effects, {scenario}",
+            partial(same_effects, scenario=scenario),
+        )
+        for scenario in SCENARIOS
+    ),
+    Check(
+        "nothing_lost",
+        "Nothing is lost while the route flips and workers are killed",
+        lambda context: nothing_lost(look(context).flood),
+    ),
+    Check(
+        "doubled_in_flight",
+        "Only what was in flight at a kill runs twice",
+        lambda context: doubled_in_flight(look(context).flood, _kills(context)),
+    ),
+    Check(
+        "goes_back",
+        "The route goes back to Celery under load",
+        lambda context: goes_back(look(context).flood),
+    ),
+    Check(
+        "rolls_back",
+        "The code goes back, and messages of both kinds are understood",
+        lambda context: rolls_back(look(context).rollback),
+    ),
+)
