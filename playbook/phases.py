@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+
+from pydantic import Field
 
 from playbook.config import Application
 from playbook.contracts import Check, Refusal, Slice
@@ -65,6 +68,29 @@ def _poc_checks() -> tuple[Check, ...]:
     return CHECKS
 
 
+class SimpleTasksParameters(Parameters):
+    """What 02_simple_tasks takes besides.
+
+    `calls` is how many calls are made while the route flips, `kills` how many workers are killed meanwhile,
+    one every two seconds.
+    """
+
+    calls: int = Field(300, ge=50)
+    kills: int = Field(2, ge=1)
+
+
+def _simple_tasks_slice(application: Application, tree: Tree) -> Slice:
+    from playbook.rewrite.simple_tasks import slice_
+
+    return slice_(application, tree)
+
+
+def _simple_tasks_checks() -> tuple[Check, ...]:
+    from playbook.checks.simple_tasks import CHECKS
+
+    return CHECKS
+
+
 PHASES: tuple[Phase, ...] = (
     Phase(
         name="00_inventory",
@@ -79,6 +105,15 @@ PHASES: tuple[Phase, ...] = (
         needs=("00_inventory",),
         slice=_poc_slice,
         load_checks=_poc_checks,
+    ),
+    Phase(
+        name="02_simple_tasks",
+        title="Simple tasks",
+        summary="Adds twins of the tasks without canvas or schedule, and routes their calls by live flags.",
+        needs=("01_poc",),
+        slice=_simple_tasks_slice,
+        load_checks=_simple_tasks_checks,
+        parameters=SimpleTasksParameters,
     ),
 )
 
@@ -138,7 +173,20 @@ def _planned(phase: Phase, workspace: Workspace) -> tuple[Tree, Slice]:
 
 
 def _sliced(phase: Phase, application: Application, tree: Tree) -> Slice:
-    return phase.slice(application, tree) if phase.slice else Slice(tree)
+    if phase.slice is None:
+        return Slice(tree)
+    return _slice_of(phase.slice, application, frozenset(tree.items()), frozenset(tree.binary))
+
+
+@lru_cache(maxsize=16)
+def _slice_of(
+    slice_: Callable[[Application, Tree], Slice],
+    application: Application,
+    files: frozenset[tuple[str, str]],
+    binary: frozenset[str],
+) -> Slice:
+    """Slices take seconds, and are pure: one tree, one slice."""
+    return slice_(application, Tree(dict(files), binary))
 
 
 def _applied(phase: Phase, changed: bool, before: Tree, slice_: Slice) -> Applied:
