@@ -65,7 +65,7 @@ async def _raises(handle: Handle) -> str:
 
 
 async def _times_out() -> list[bool]:
-    handle = await dispatch_apply(tasks.work, ("late",), countdown=60)
+    handle = await dispatch_apply(tasks.work, ("late",), countdown=3600)
     try:
         await handle.aget(timeout=0.3)
     except ResultTimeoutError as error:
