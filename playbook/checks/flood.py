@@ -143,6 +143,28 @@ class Flood(Model):
         return max(0.0, max(self.starts_of("taskiq"), default=0.0) - self.back_at)
 
 
+class _Running:
+    """What has started and not ended, read as the trace grows."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._path = lab.trace_path
+        self._read = self._path.stat().st_size
+        self._open: set[tuple[int, str, int]] = set()
+
+    def pids(self) -> set[int]:
+        """Processes in the middle of a task, be it that they were killed there."""
+        with self._path.open("rb") as trace:
+            trace.seek(self._read)
+            news = trace.read()
+        complete = news[: news.rfind(b"\n") + 1]
+        self._read += len(complete)
+        for line in complete.splitlines():
+            event = TaskEvent.model_validate_json(line)
+            attempt = _pid(event), event.id, event.attempt
+            (self._open.add if event.kind == "start" else self._open.discard)(attempt)
+        return {pid for pid, _, _ in self._open}
+
+
 @dataclass
 class _Workers:
     """TaskIQ workers, of which the oldest is killed and replaced in the background."""
@@ -150,6 +172,7 @@ class _Workers:
     lab: Lab
     modules: list[str]
     threads: ThreadPoolExecutor
+    running: _Running
 
     def __post_init__(self) -> None:
         self.waiting: deque[Future[Process]] = deque()
@@ -162,7 +185,7 @@ class _Workers:
         """SIGKILL the oldest in the middle of its work; start another."""
         victim = self.waiting.popleft().result()
         pids = {victim.pid, *(child.pid for child in psutil.Process(victim.pid).children(recursive=True))}
-        wait_until(lambda: _at_work(self.lab.trace()) & pids, KILL_EVERY, interval=0.01)
+        wait_until(lambda: self.running.pids() & pids, KILL_EVERY, interval=0.01)
         victim.kill()
         self.add()
         return Kill(at=time.time(), pids=tuple(sorted(pids)))
@@ -180,7 +203,8 @@ def run_flood(lab: Lab, modules: list[str], calls: int, kills: int) -> Flood:
     """
     lab.reset()
     with ThreadPoolExecutor() as threads:
-        workers = _Workers(lab, modules, threads)
+        running = _Running(lab)
+        workers = _Workers(lab, modules, threads, running)
         workers.add()
         workers.add()
         plan = _plan(lab, calls, max(calls / RATE, KILL_EVERY * (kills + 1)))
@@ -193,7 +217,7 @@ def run_flood(lab: Lab, modules: list[str], calls: int, kills: int) -> Flood:
             wait_until(partial(_is_due, due, sending), KILL_EVERY)
             killed.append(workers.kill())
         sent = sending.result()
-        flood = _settled(lab, sent, killed)
+        flood = _settled(lab, sent, killed, running)
         for worker in workers.waiting:
             worker.result().stop()
     return flood
@@ -217,11 +241,11 @@ def _plan(lab: Lab, calls: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def _settled(lab: Lab, sent: dict[str, Any], kills: list[Kill]) -> Flood:
+def _settled(lab: Lab, sent: dict[str, Any], kills: list[Kill], running: _Running) -> Flood:
     """Wait until nothing is under way any more, and return what is found."""
     ids = sent["ids"]
     killed = {pid for kill in kills for pid in kill.pids}
-    if not wait_until(lambda: _is_empty(lab) and _at_work(lab.trace()) <= killed, PATIENCE + len(ids) / 5):
+    if not wait_until(lambda: _is_empty(lab) and running.pids() <= killed, PATIENCE + len(ids) / 5):
         raise LabError(f"what was sent did not come to an end in time; see {lab.logs_dir}")
     events: dict[str, list[TaskEvent]] = defaultdict(list)
     for event in lab.trace():
@@ -244,15 +268,6 @@ def _is_empty(lab: Lab) -> bool:
     queue = f"{lab.env['TASKIQ_KEY_PREFIX']}:queue:default"
     taskiq = redis.xlen(queue) + redis.xlen(f"{queue}:suspects") + redis.zcard(f"{queue}:delayed")
     return not (taskiq + redis.llen(f"{prefix}celery") + redis.hlen(f"{prefix}unacked"))
-
-
-def _at_work(trace: list[TaskEvent]) -> set[int]:
-    """Processes that have started something that they have not ended."""
-    open_: set[tuple[int, str, int]] = set()
-    for event in trace:
-        attempt = _pid(event), event.id, event.attempt
-        (open_.add if event.kind == "start" else open_.discard)(attempt)
-    return {pid for pid, _, _ in open_}
 
 
 def _pid(event: TaskEvent) -> int:
