@@ -79,6 +79,8 @@ def _chain_pipe(steps: list[Structure], right: Structure) -> Structure:
             return right
         case "group" if last is not None and kind(last) == "chord":
             return {"chain": [*steps[:-1], _extend_body(last, right)]}
+        case "group":
+            return {"chain": [*steps, right]}
         case "chain":
             result: Structure = {"chain": steps}
             for step in right["chain"]:

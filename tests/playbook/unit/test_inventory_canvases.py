@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from celery import Celery, chain, chord, group
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from playbook.inventory import inventory
@@ -88,6 +88,7 @@ def expressions(draw: st.DrawFn, depth: int = 3) -> str:
 
 @settings(max_examples=120, deadline=None)
 @given(source=expressions())
+@example(source="chain(a.s(), a.s(), group(a.s(), a.s())) | group(a.s(), a.s())")
 def test_any_expression_folds_as_celery_folds_it(
     source: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

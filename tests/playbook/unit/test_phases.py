@@ -96,7 +96,7 @@ def test_a_check_that_breaks_is_a_check_that_fails(workspace: Workspace) -> None
 
     context = CheckContext(workspace.application, workspace.path, workspace.run_dir, workspace.run_dir)
     result = Check("a", "is a?", broken)(context)
-    assert result == CheckResult(False, "the check itself failed: RuntimeError: no", None, "a", "is a?")
+    assert result == CheckResult(False, "the check itself failed: RuntimeError: no way", None, "a", "is a?")
 
 
 def test_the_repositorys_own_configuration_is_sound() -> None:
