@@ -109,7 +109,7 @@ phase.check("routed")
 # %%
 from playbook.checks.webhook_requests import received
 
-a, a_again, b = seen.observations["webhooks"]
+a, a_again, b = seen.observations["errands"]
 table(
     {
         "receiver": on_celery.receiver,
@@ -138,9 +138,7 @@ phase.check("webhook_signatures")
 from playbook.checks.webhook_requests import planned_delays
 from playbook.report.schedules import retry_figure
 
-schedules = planned_delays(simple_tasks.observations(phase.context, "webhooks")) | planned_delays(
-    simple_tasks.observations(phase.context, "housekeeping")
-)
+schedules = planned_delays(seen.observations["errands"])
 phase.figure(
     "retries", retry_figure(schedules), "When each attempt was planned, on Celery twice and on TaskIQ."
 )
@@ -168,16 +166,13 @@ phase.check("cleanup_retries")
 # %% [markdown]
 # ## The same effects
 #
-# Rows, requests, messages, objects, files, and the trace of the tasks. First the webhooks. Then housekeeping: old
-# transcripts are removed with their audio, one of them cannot be, which makes the clean-up try again; a calendar is
-# read; the sign of life is given. Then a meeting's recording is announced in the queue, and everything follows down
+# Rows, requests, messages, objects, files, and the trace of the tasks. First errands:
+# the webhooks, and with them the clean-up, which removes old transcripts with their audio, and is tried again because
+# one of them cannot be removed; a calendar is read; the sign of life is given. Then a meeting's recording is announced in the queue, and everything follows down
 # to the webhook. Last a live recording, whose first task is routed.
 
 # %%
-phase.check("same_effects_webhooks")
-
-# %%
-phase.check("same_effects_housekeeping")
+phase.check("same_effects_errands")
 
 # %%
 phase.check("same_effects_recording")
@@ -189,7 +184,7 @@ phase.check("same_effects_live")
 from playbook.report import findings_table
 
 # NBVAL_IGNORE_OUTPUT
-findings_table(simple_tasks.compared(phase.context, "housekeeping"))
+findings_table(simple_tasks.compared(phase.context, "errands"))
 
 # %%
 from playbook.report import timeline

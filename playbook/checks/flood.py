@@ -207,7 +207,7 @@ def run_flood(lab: Lab, modules: list[str], calls: int, kills: int) -> Flood:
         workers = _Workers(lab, modules, threads, running)
         workers.add()
         workers.add()
-        plan = _plan(lab, calls, max(calls / RATE, KILL_EVERY * (kills + 1)))
+        plan = _plan(lab, calls, max(calls / RATE, KILL_EVERY * kills + 1))
         sending = threads.submit(lab.probe, PROBE, json.dumps(plan), timeout=plan["seconds"] + PATIENCE)
         killed = []
         wait_until(lambda: lab.world.requests(RECEIVER) or sending.done(), PATIENCE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from playbook.checks.driver import Driver
-from playbook.checks.simple_scenarios import Housekeeping, Recording, Webhooks
+from playbook.checks.simple_scenarios import Errands, Recording
 from playbook.contracts import CheckContext
 from playbook.inventory import inventory
 from playbook.lab import Lab, Process, Scenario
@@ -65,7 +65,7 @@ def taskiq_worker(lab: Children, modules: list[str]) -> Process:
 def scenarios(context: CheckContext, driver: Driver) -> tuple[Scenario, ...]:
     """Return what is compared."""
     audio = context.audio or TWO_SPEAKERS
-    return Webhooks(driver), Housekeeping(driver), Recording(driver, audio), live(audio)
+    return Errands(driver), Recording(driver, audio), live(audio)
 
 
 def observe(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ WEBHOOK = "reflector.worker.webhook.send_transcript_webhook"
 TOO_LATE = 4.0
 """Seconds that a receiver takes to answer, longer than the lab's workers wait."""
 
+Done = Callable[[], bool]
 Fault = Mapping[str, Any]
 OK: Fault = {"status": 200}
 RECEIVERS: dict[str, Sequence[Fault]] = {
@@ -56,6 +57,10 @@ class Webhooks:
 
     def __call__(self, lab: Lab) -> None:
         """Run it, and return when the last one has been given up."""
+        lab.wait_quiet(self.start(lab))
+
+    def start(self, lab: Lab) -> Done:
+        """Begin, and return what tells whether the last one has been given up."""
         calls = []
         with api_client(lab) as api:
             for receiver, answers in RECEIVERS.items():
@@ -70,9 +75,7 @@ class Webhooks:
         self.driver.call(calls)
         slow = len(RECEIVERS["times-out"])
         # A request is on record when it has been answered, also if nobody waits for the answer any more.
-        lab.wait_quiet(
-            lambda: ended(lab, {WEBHOOK: len(calls)}) and len(lab.world.requests("times-out")) >= slow
-        )
+        return lambda: ended(lab, {WEBHOOK: len(calls)}) and len(lab.world.requests("times-out")) >= slow
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,30 @@ class Housekeeping:
 
     def __call__(self, lab: Lab) -> None:
         """Run it, and return when the clean-up has been tried for the last time."""
+        lab.wait_quiet(self.start(lab))
+
+    def start(self, lab: Lab) -> Done:
+        """Begin, and return what tells whether the clean-up has been tried for the last time."""
         calendar = {"ics_url": lab.world.set_calendar("planning", two_events(lab)), "ics_enabled": True}
         with api_client(lab) as api:
             ask(api, "POST", "/rooms", json={**room_settings(lab), **calendar})
             self.driver.ask("old", None)
             ask(api, "POST", "/rooms/planning/ics/sync")
         self.driver.call([(CLEANUP, [], {}), (HEALTHCHECK, [], {})])
-        lab.wait_quiet(lambda: ended(lab, {CLEANUP: 1, HEALTHCHECK: 1, SYNC_ROOM: 1}))
+        return lambda: ended(lab, {CLEANUP: 1, HEALTHCHECK: 1, SYNC_ROOM: 1})
+
+
+@dataclass(frozen=True)
+class Errands:
+    """Webhooks and housekeeping at the same time: most of both is waiting for the next attempt."""
+
+    driver: Driver
+    name: str = "errands"
+
+    def __call__(self, lab: Lab) -> None:
+        """Run them, and return when both are over."""
+        parts = [Webhooks(self.driver).start(lab), Housekeeping(self.driver).start(lab)]
+        lab.wait_quiet(lambda: all(done() for done in parts))
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from playbook.models import Model, Observation
 from playbook.parity import Comparison
 from playbook.phases import SimpleTasksParameters
 
-SCENARIOS = ("webhooks", "housekeeping", "recording", "live")
+SCENARIOS = ("errands", "recording", "live")
 
 
 class Seen(Model):
@@ -127,10 +127,10 @@ def same_effects(context: CheckContext, scenario: str) -> CheckResult:
     return CheckResult.passed(f"{sum(found.compared.values())} records agree, twice compared", found.compared)
 
 
-def _of_webhooks(
+def _of_errands(
     judge: Callable[[tuple[Observation, ...]], CheckResult],
 ) -> Callable[[CheckContext], CheckResult]:
-    return lambda context: judge(observations(context, "webhooks"))
+    return lambda context: judge(observations(context, "errands"))
 
 
 def _celery_unchanged(context: CheckContext) -> CheckResult:
@@ -171,18 +171,18 @@ CHECKS = (
     Check(
         "webhook_requests",
         "Receivers get the same requests and retry headers, whatever they answer",
-        _of_webhooks(requests_agree),
+        _of_errands(requests_agree),
     ),
-    Check("webhook_signatures", "The signature of every webhook holds", _of_webhooks(all_signed)),
+    Check("webhook_signatures", "The signature of every webhook holds", _of_errands(all_signed)),
     Check(
         "webhook_retries",
         "The webhook is retried as often, and with the same planned delays",
-        lambda context: retries_agree(observations(context, "webhooks"), WEBHOOK),
+        lambda context: retries_agree(observations(context, "errands"), WEBHOOK),
     ),
     Check(
         "cleanup_retries",
         "The clean-up is retried as often, and with the same planned delays",
-        lambda context: retries_agree(observations(context, "housekeeping"), CLEANUP),
+        lambda context: retries_agree(observations(context, "errands"), CLEANUP),
     ),
     *(
         Check(
