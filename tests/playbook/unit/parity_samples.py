@@ -34,7 +34,7 @@ class Run:
         self.random = Random(seed)
         self.now = 1_790_000_000.0 + seed * 1000 + self.random.random()
         self.port = 20_000 + seed % 9000
-        self.folder = f"/tmp/run-{seed}"
+        self.folder = f"/srv/run-{seed}"
         effects: Data = {name: [] for name in ("requests", "messages", "objects", "queue_messages", "files")}
         self.data: Data = {
             "scenario": scenario,

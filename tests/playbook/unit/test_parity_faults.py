@@ -10,7 +10,7 @@ import pytest
 from playbook.parity import Comparison, Policy, compare
 from tests.playbook.unit.parity_samples import FILE, LIVE, POLL, WEBHOOK, Data, live, observation, upload
 
-POLICY = Policy(folders=("/tmp/run-1", "/tmp/run-2", "/tmp/run-7"))
+POLICY = Policy(folders=("/srv/run-1", "/srv/run-2", "/srv/run-7"))
 
 
 def compared(make: Callable[..., Data], damage: Callable[[Data], Any] | None = None) -> Comparison:

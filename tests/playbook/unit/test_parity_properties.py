@@ -30,7 +30,7 @@ NOISE_KEYS |= {"content-length", "timestamp", "X-Webhook-Signature", "delay", "l
 
 
 def policy(*seeds: int) -> Policy:
-    return Policy(folders=tuple(f"/tmp/run-{seed}" for seed in seeds))
+    return Policy(folders=tuple(f"/srv/run-{seed}" for seed in seeds))
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
