@@ -24,7 +24,9 @@ lint: $(INSTALLED)
 
 # Execute the committed notebooks again and write their outputs.
 notebooks: $(INSTALLED)
-	@exec $(GUARD) $(BIN)/jupytext --sync --set-kernel - --execute notebooks/*.py
+	@$(BIN)/jupytext --sync notebooks/*.py
+	@$(GUARD) $(BIN)/jupytext --set-kernel python3 --execute notebooks/*.ipynb
+	@$(BIN)/jupytext --sync notebooks/*.ipynb
 
 benchmark: $(INSTALLED)
 	@exec $(GUARD) $(BIN)/pytest -m benchmark -s tests/playbook/benchmarks
