@@ -14,7 +14,7 @@ run: $(INSTALLED)
 	@PLAYBOOK_PARENT=$$PPID exec $(GUARD) $(BIN)/playbook run
 
 test: lint
-	@exec $(GUARD) $(BIN)/pytest
+	@exec $(GUARD) $(BIN)/pytest -n 2 --dist loadfile
 	@exec $(GUARD) $(BIN)/pytest --nbval --nbval-current-env notebooks
 
 lint: $(INSTALLED)
