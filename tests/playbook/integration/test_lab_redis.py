@@ -68,7 +68,7 @@ def test_it_comes_back_empty_at_the_same_address(tmp_path: Path):
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        (f"redis://:secret@127.0.0.1:{free_port()}/0", "refused"),
+        pytest.param(f"redis://:secret@127.0.0.1:{free_port()}/0", "refused", id="nobody listens"),
         ("redis://user:secret@no-such-host.invalid/0", "Error"),
         ("http://:secret@127.0.0.1/0", "scheme"),
         ("redis://:secret@127.0.0.1:port/0", "[Pp]ort"),
