@@ -1,0 +1,1 @@
+"""Recorded behaviour of Celery, replayed on the application's own runtime."""
