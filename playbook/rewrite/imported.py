@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 import libcst as cst
 from libcst.codemod import CodemodContext
@@ -49,6 +50,14 @@ def is_bound(wrapper: MetadataWrapper, name: str) -> bool:
     """Tell whether a file has a module-level name already."""
     scopes = {scope for scope in wrapper.resolve(ScopeProvider).values() if scope is not None}
     return any(scope.globals[name] for scope in scopes)
+
+
+def in_annotation(use: cst.CSTNode, parents: Mapping[cst.CSTNode, Any]) -> bool:
+    """Tell whether a node stands in an annotation."""
+    node: cst.CSTNode | None = use
+    while node is not None and not isinstance(node, cst.Annotation):
+        node = parents.get(node)
+    return node is not None
 
 
 def replace_import(

@@ -10,7 +10,7 @@ import libcst as cst
 import libcst.matchers as m
 from libcst.metadata import ParentNodeProvider, PositionProvider
 
-from playbook.rewrite.imported import import_of, is_bound, replace_import, uses_of
+from playbook.rewrite.imported import import_of, in_annotation, is_bound, replace_import, uses_of
 from playbook.rewrite.rule import Outcome, Refusal, parse
 from playbook.rewrite.supported import HANDLE
 
@@ -64,7 +64,7 @@ def _is_called(use: cst.CSTNode, parents: Mapping[cst.CSTNode, Any]) -> bool:
 def _reason_in_uses(uses: list[cst.CSTNode], parents: Mapping[cst.CSTNode, Any]) -> str | None:
     for use in uses:
         around = parents[use]
-        if isinstance(around, cst.Annotation) or _in_annotation(use, parents):
+        if isinstance(around, cst.Annotation) or in_annotation(use, parents):
             continue
         if not _is_called(use, parents):
             return "the class itself is handed on or compared"
@@ -74,13 +74,6 @@ def _reason_in_uses(uses: list[cst.CSTNode], parents: Mapping[cst.CSTNode, Any])
         if isinstance(outer, cst.Attribute) and outer.attr.value not in HANDLE:
             return f"a handle has no {outer.attr.value}"
     return None
-
-
-def _in_annotation(use: cst.CSTNode, parents: Mapping[cst.CSTNode, Any]) -> bool:
-    node: cst.CSTNode | None = use
-    while node is not None and not isinstance(node, cst.Annotation):
-        node = parents.get(node)
-    return node is not None
 
 
 def _reason_in_variables(module: cst.Module, local: str) -> str | None:
