@@ -38,6 +38,7 @@ from playbook.errors import PlaybookError
 from playbook.lab.errors import LabError
 from playbook.lab.masking import mask_url
 from playbook.lifeline import end_with
+from playbook.oracle.cli import oracle
 from playbook.phases import PHASES, apply_phase, find_phase, plan_phase
 from playbook.progress import RunProgress
 from playbook.runs import RESULT_NAME, current_result, hold_run
@@ -57,6 +58,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(oracle, name="oracle")
 
 
 def main() -> None:

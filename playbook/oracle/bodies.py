@@ -1,0 +1,270 @@
+"""The tasks that case files use, each written once for both systems.
+
+All cases run at the same time on one Redis. So each signature carries the tag of its case as the keyword
+argument `oracle_case`, and what a task writes lies below that tag. The tag is taken off before the body sees
+its arguments. Items of a map cannot have keyword arguments; they carry it as one more value.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from redis import Redis
+
+from playbook.oracle.system import TaskSide
+
+TAG = "oracle_case"
+LISTS, COUNTS, RAISED = "oracle:lists", "oracle:counts", "oracle:raised"
+
+_case: ContextVar[str] = ContextVar("oracle_case")
+
+
+class ExpectedError(Exception):
+    """The error that tasks raise on purpose."""
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "retry_then": {"max_retries": 5},
+    "retry_always": {"max_retries": 2},
+    "retry_always_noexc": {"max_retries": 2},
+    "autoretry_fail": {"max_retries": 2, "default_retry_delay": 0.05, "autoretry_for": (ExpectedError,)},
+}
+"""Options of the tasks that have any; they mean the same on both systems."""
+
+BLOCKING = {"delayed_sum", "delayed_fail", "spawn_chain"}
+"""Tasks that wait. The others never take long."""
+
+RETRY_DELAY = 0.05
+
+
+class Tasks:
+    """The bodies. Each public method is a task.
+
+    Parameters:
+        side: the system that runs them.
+        redis: where they leave what they do.
+    """
+
+    def __init__(self, side: TaskSide, redis: Redis) -> None:
+        self._side = side
+        self._redis = redis
+
+    def _raised(self, error: Exception) -> None:
+        self._redis.sadd(f"{RAISED}:{_case.get()}", type(error).__name__)
+
+    # Values
+
+    def add(self, x: Any, y: Any, z: Any = None) -> Any:
+        return x + y if z is None else x + y + z
+
+    def mul(self, x: Any, y: Any) -> Any:
+        return x * y
+
+    def tsum(self, values: Any) -> Any:
+        return sum(values)
+
+    def xsum(self, values: Any) -> Any:
+        return sum(sum(value) if isinstance(value, list) else value for value in values)
+
+    def identity(self, x: Any) -> Any:
+        return x
+
+    def return_none(self, *_: Any) -> None:
+        return None
+
+    def echo_args(self, *args: Any, **kwargs: Any) -> Any:
+        return {"args": list(args), "kwargs": kwargs}
+
+    def delayed_sum(self, values: Any, pause: float = 0.5) -> Any:
+        time.sleep(pause)
+        return sum(values)
+
+    def ids(self, i: Any) -> Any:
+        request = self._side.current.request
+        return [request.root_id, request.parent_id, i]
+
+    def collect_ids(self, res: Any, i: Any) -> Any:
+        return [res, self.ids(i)]
+
+    # Traces
+
+    def append_to_redis_list(self, key: str, value: Any) -> Any:
+        self._redis.rpush(f"{LISTS}:{_case.get()}:{key}", json.dumps(value))
+        return value
+
+    def append_value(self, value: Any, key: str) -> Any:
+        return self.append_to_redis_list(key, value)
+
+    def redis_count(self, key: str) -> Any:
+        return self._redis.hincrby(f"{COUNTS}:{_case.get()}", key, 1)
+
+    def errback_old(self, request_id: str) -> None:
+        self.append_to_redis_list("errback_old", request_id)
+
+    def errback_new(self, request: Any, exc: Any, traceback: Any) -> None:
+        self.append_to_redis_list("errback_new", {"id": request.id, "exc": type(exc).__name__})
+
+    # Errors
+
+    def fail(self, *args: Any) -> None:
+        raise ExpectedError("boom", *args)
+
+    def delayed_fail(self, pause: float = 0.5) -> None:
+        time.sleep(pause)
+        raise ExpectedError("late boom")
+
+    def errback_fails(self, request_id: str) -> None:
+        raise ExpectedError("errback boom")
+
+    def ignore_me(self, *_: Any) -> None:
+        raise self._side.ignore
+
+    def reject_me(self, *_: Any) -> None:
+        raise self._side.reject("rejected", requeue=False)
+
+    # Retries
+
+    def retry_then(self, value: Any, fails: int = 2) -> Any:
+        task = self._side.current
+        if task.request.retries < fails:
+            raise task.retry(countdown=RETRY_DELAY)
+        return value
+
+    def retry_always(self, *_: Any) -> None:
+        raise self._side.current.retry(exc=ExpectedError("gave up"), countdown=RETRY_DELAY)
+
+    def retry_always_noexc(self, *_: Any) -> None:
+        raise self._side.current.retry(countdown=RETRY_DELAY)
+
+    def autoretry_fail(self, *_: Any) -> None:
+        raise ExpectedError("auto boom")
+
+    # Tasks that start or become others
+
+    def spawn_chain(self, x: Any, y: Any, key: str) -> str:
+        self._side.start(self._s("add", x, y) | self._s("append_value", key))
+        return "spawned"
+
+    def add_replaced(self, x: Any, y: Any) -> None:
+        self._replace(self._s("add", x, y))
+
+    def fail_replaced(self, *args: Any) -> None:
+        self._replace(self._s("fail", *args, immutable=True))
+
+    def replace_with_chain(self, x: Any, link_key: str | None = None) -> None:
+        canvas = self._side.chain(self._s("identity", x), self._s("identity"))
+        if link_key:
+            canvas.link(self._s("append_to_redis_list", link_key, "inner link", immutable=True))
+        self._replace(canvas)
+
+    def replace_with_failing_chain(self, x: Any, link_key: str | None = None) -> None:
+        canvas = self._side.chain(self._s("identity", x), self._s("fail"))
+        if link_key:
+            canvas.link_error(self._s("append_to_redis_list", link_key, "inner errback", immutable=True))
+        self._replace(canvas)
+
+    def replace_with_empty_chain(self, *_: Any) -> None:
+        self._replace(self._side.chain())
+
+    def add_to_all(self, nums: Any, val: Any) -> None:
+        self._replace(self._side.group([self._s("add", num, val) for num in nums]))
+
+    def add_to_all_to_chord(self, nums: Any, val: Any) -> int:
+        for num in nums:
+            self._side.current.add_to_chord(self._s("add", num, val))
+        return 0
+
+    def add_chord_to_chord(self, nums: Any, val: Any) -> int:
+        members = self._side.group([self._s("add", num, val) for num in nums])
+        self._side.current.add_to_chord(members | self._s("tsum"))
+        return 0
+
+    def nest_a(self, state: bool = False) -> None:
+        self._nest("A", state, lambda: [self._s("nest_b"), self._s("nest_a", state=True, immutable=True)])
+
+    def nest_b(self, state: bool = False) -> None:
+        self._nest(
+            "B",
+            state,
+            lambda: [
+                self._s("append_to_redis_list", "nest", "C"),
+                self._s("nest_b", state=True, immutable=True),
+            ],
+        )
+
+    def _nest(self, name: str, state: bool, steps: Callable[[], list[Any]]) -> None:
+        self.append_to_redis_list("nest", f"{name} {'out' if state else 'in'}")
+        if not state:
+            self._replace(self._side.chain(*steps()))
+
+    def _s(self, name: str, *args: Any, immutable: bool = False, **kwargs: Any) -> Any:
+        return signature(self._side, _case.get(), name, args, kwargs, immutable)
+
+    def _replace(self, canvas: Any) -> None:
+        raise self._side.current.replace(canvas)
+
+
+NAMES = frozenset(name for name in vars(Tasks) if not name.startswith("_"))
+
+
+def signature(
+    side: TaskSide, case: str, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], immutable: bool
+) -> Any:
+    """Return a signature that carries the tag of its case."""
+    return side.task(name).signature(tuple(args), {**kwargs, TAG: case}, immutable=immutable)
+
+
+def tagged_item(case: str, item: Any) -> Any:
+    """Return an item of `map` with the tag of its case."""
+    return {TAG: case, "item": item}
+
+
+def tagged_arguments(case: str, item: Sequence[Any]) -> list[Any]:
+    """Return the arguments of one call of `starmap` or `chunks` with the tag of their case."""
+    return [*item, {TAG: case}]
+
+
+def bind(tasks: Tasks, name: str) -> Callable[..., Any]:
+    """Return a task's function: takes the tag off, and runs the body.
+
+    Its tag is a keyword-only parameter, because Celery tells the two kinds of error callbacks by the number
+    of positional ones (celery/backends/base.py, `_errback_arity_greater`).
+    """
+    body = getattr(tasks, name)
+
+    @functools.wraps(body)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        case, args, kwargs = _untagged(args, kwargs)
+        token = _case.set(case)
+        try:
+            return body(*args, **kwargs)
+        except Exception as error:
+            tasks._raised(error)
+            raise
+        finally:
+            _case.reset(token)
+
+    shown = inspect.signature(body)
+    parameters = [
+        parameter.replace(annotation=inspect.Parameter.empty) for parameter in shown.parameters.values()
+    ]
+    tag = inspect.Parameter(TAG, inspect.Parameter.KEYWORD_ONLY, default=None)
+    place = len(parameters) - any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    parameters.insert(place, tag)
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {}
+    del run.__wrapped__
+    return run
+
+
+def _untagged(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    if TAG in kwargs:
+        return kwargs[TAG], args, {name: value for name, value in kwargs.items() if name != TAG}
+    *others, last = args
+    return last[TAG], (*others, last["item"]) if "item" in last else tuple(others), kwargs
