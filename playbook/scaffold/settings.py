@@ -13,10 +13,12 @@ class Settings(BaseSettings):
     CELERY_BROKER_URL: str = "redis://localhost:6379/1"
 
     # TaskIQ: which Redis (None: the one Celery uses), the prefix of every key (its braces keep all keys
-    # together on a cluster), how long results are kept (seconds), and the queues that workers read.
+    # together on a cluster), how long results are kept, and workflows in which nothing happens (seconds), and
+    # the queues that workers read.
     TASKIQ_REDIS_URL: str | None = None
     TASKIQ_KEY_PREFIX: str = "{taskiq}"
     TASKIQ_RESULT_TTL: int = 86_400
+    TASKIQ_WORKFLOW_TTL: int = 604_800
     TASKIQ_QUEUES: str = "default"
     # TaskIQ workers: seconds after a worker's last heartbeat until others take over its tasks; how many
     # workers may die over one message; seconds that running tasks have when a worker stops (keep it below the

@@ -7,6 +7,7 @@ defines tasks after the broker. A message whose task no module has defined becom
 from taskiq import AsyncBroker, InMemoryBroker
 
 from ..settings import settings
+from . import builtin_tasks
 from .middleware import ContextMiddleware, RetryMiddleware
 from .serialization import MessageFormatter
 from .streams import StreamBroker
@@ -32,6 +33,7 @@ def create_broker() -> AsyncBroker:
             max_deliveries=settings.TASKIQ_MAX_DELIVERIES,
             stop_timeout=settings.TASKIQ_STOP_TIMEOUT,
             result_ttl=settings.TASKIQ_RESULT_TTL,
+            workflow_ttl=settings.TASKIQ_WORKFLOW_TTL,
         )
     return equip(broker)
 
@@ -40,6 +42,7 @@ def equip(broker: AsyncBroker) -> AsyncBroker:
     """Give a broker the tasks and middlewares that the worker modules rely on; return it."""
     broker.decorator_class = DurableTask
     broker.add_middlewares(ContextMiddleware(), RetryMiddleware())
+    builtin_tasks.register(broker)
     return broker
 
 

@@ -11,8 +11,10 @@ both systems run, under Celery. It has the names of Celery's task (celery/app/ta
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
+from .canvas import Chain, signature
+from .errors import Replaced
 from .retries import Retry, call_directly, plan
 from .running import Request, running
 
@@ -99,6 +101,56 @@ class CurrentTask:
             **options,
         )
         return result
+
+    def replace(self, sig: Any) -> NoReturn:
+        """Let another signature take this task's place: its id, what follows it, its callbacks.
+
+        As `celery.app.task.Task.replace`; the step that ends this task starts the other.
+
+        Args:
+            sig: the signature, chain, group or chord.
+
+        Raises:
+            Replaced: always, when a worker runs this task.
+            ValueError: an empty chain cannot take a task's place.
+        """
+        here = running.get()
+        if here is None:
+            other = fallback() if fallback else None
+            if other is None:
+                raise RuntimeError("replace() needs a task that runs")
+            other.replace(sig)
+        canvas = signature(sig)
+        if isinstance(canvas, Chain) and not canvas.tasks:
+            raise ValueError("Cannot replace with an empty chain")
+        raise Replaced(canvas)
+
+    def add_to_chord(self, sig: Any, lazy: bool = False) -> Any:
+        """Add a member to the header of the chord that this task belongs to.
+
+        As `celery.app.task.Task.add_to_chord`, but it starts in the step that ends this task, and only if
+        this task ends well: so it is added once, whatever happens.
+
+        Args:
+            sig: the new member.
+            lazy: not supported: nothing else could start the member.
+
+        Raises:
+            ValueError: the task belongs to no chord, or `lazy` is asked for.
+        """
+        here = running.get()
+        if here is None:
+            other = fallback() if fallback else None
+            if other is None:
+                raise RuntimeError("add_to_chord() needs a task that runs")
+            return other.add_to_chord(sig, lazy=lazy)
+        if not here.request.chord:
+            raise ValueError("Current task is not member of any chord")
+        if lazy:
+            raise ValueError("add_to_chord(lazy=True): the member is started by the runtime")
+        canvas = signature(sig)
+        here.joiners.append(canvas)
+        return canvas
 
 
 current_task = CurrentTask()

@@ -21,6 +21,7 @@ from taskiq import AsyncBroker, TaskiqResult
 from .clients import with_client, with_client_sync
 from .flags import System
 from .running import running
+from .workflow import outcome
 
 POLL = 0.1
 """Seconds between two looks at a result that somebody waits for."""
@@ -88,7 +89,7 @@ class Handle:
         while not self.ready():
             _refuse_in_a_worker_loop()
             time.sleep(_pause(ends, self.id))
-        return _value(self._look(), self._celery, propagate)
+        return self._value(self._look(), propagate)
 
     wait = get
 
@@ -98,7 +99,7 @@ class Handle:
         while not await self.aready():  # noqa: ASYNC110 - what is waited for is in Redis
             await asyncio.sleep(_pause(ends, self.id))
         found = await self._alook()
-        return await asyncio.to_thread(_value, found, self._celery, propagate)
+        return await asyncio.to_thread(self._value, found, propagate)
 
     @property
     def state(self) -> str:
@@ -122,6 +123,17 @@ class Handle:
     def failed(self) -> bool:
         """Tell whether the task has ended with an error."""
         return self.state == states.FAILURE
+
+    def _value(self, found: TaskiqResult[Any] | None, propagate: bool) -> Any:
+        """Return the value of a task that has ended: on TaskIQ if `found` is given, else on Celery."""
+        if found is None:
+            return self._celery.get(propagate=propagate, disable_sync_subtasks=False)
+        if self._system == "taskiq":
+            return outcome(found, propagate)
+        # Found by its id alone, a chord's body has an error of its own, as under Celery.
+        if found.error is not None and propagate:
+            raise found.error
+        return found.return_value if found.error is None else found.error
 
     def _celery_ready(self) -> bool:
         return self._system != "taskiq" and bool(self._celery.ready())
@@ -156,17 +168,6 @@ def _reader(task_id: str) -> Callable[[AsyncBroker], Any]:
         return await broker.result_backend.get_result(task_id)
 
     return read
-
-
-def _value(found: TaskiqResult[Any] | None, celery: Any, propagate: bool) -> Any:
-    """Return the value of a task that has ended: on TaskIQ if `found` is given, else on Celery."""
-    if found is None:
-        return celery.get(propagate=propagate, disable_sync_subtasks=False)
-    if found.error is None:
-        return found.return_value
-    if propagate:
-        raise found.error
-    return found.error
 
 
 def _deadline(timeout: float | None) -> float | None:

@@ -42,6 +42,7 @@ def take(entry: Entry, queue: str, knows: Callable[[str], object]) -> Delivery |
         message.parse_labels()
         # Once is enough: TaskIQ would parse them again.
         message.labels_types = None
+        step = fields.get(b"step", b"").decode()
         numbers = {name: int(fields[name]) for name in (b"deaths", b"due", b"expires") if name in fields}
     except Exception as error:
         return _refused(f"it cannot be parsed: {error}", task_id)
@@ -56,6 +57,7 @@ def take(entry: Entry, queue: str, knows: Callable[[str], object]) -> Delivery |
         deaths=numbers.get(b"deaths", 0),
         due=numbers.get(b"due"),
         expires=numbers.get(b"expires"),
+        step=step,
     )
 
 

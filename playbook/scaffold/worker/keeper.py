@@ -40,10 +40,12 @@ class Pulse:
     Attributes:
         offset: Redis' clock minus this process' monotonic clock (s).
         suspects: whether a queue has messages that have seen workers die.
+        revoked: ids of tasks that must not start.
     """
 
     offset: float
     suspects: bool
+    revoked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Rules:
         stop_timeout: seconds that running tasks have when the worker stops; None: as long as they need.
         lost_result: what the caller of a task with too many dead workers gets.
         result_ttl: seconds that results are kept.
+        workflow_ttl: seconds that a workflow in which nothing happens is kept.
     """
 
     lease: float
@@ -63,6 +66,7 @@ class Rules:
     stop_timeout: float | None
     lost_result: bytes
     result_ttl: int
+    workflow_ttl: int
 
 
 class Keeper:
@@ -143,28 +147,31 @@ class Keeper:
     def _beat(self) -> float:
         """Beat once for each queue; return the seconds until the next beat."""
         started = time.monotonic()
-        suspects, pause = False, BEAT
+        suspects, pause, revoked = False, BEAT, set[str]()
         for queue in self._queues:
-            now, due, waiting, held = self._scripts["TICK"](self._tick_keys(queue), self._tick_args(queue))
+            answer = self._scripts["TICK"](self._tick_keys(queue), self._tick_args(queue))
+            now, due, waiting, held, ids = answer
             suspects |= bool(waiting)
+            revoked |= {id.decode() for id in ids}
             if due:
                 pause = min(pause, max(0.001, (int(due) - int(now)) / 1000))
             if not held and queue in self._held:
                 logger.warning("%s had lost its lease on %s: others may run its tasks", self._worker, queue)
             self._held.add(queue)
-        self._on_pulse(Pulse(offset=int(now) / 1000 - started, suspects=suspects))
+        self._on_pulse(Pulse(int(now) / 1000 - started, suspects, frozenset(revoked)))
         return pause
 
     def _tick_keys(self, queue: str) -> list[str]:
         keys = self._keys
         names = (keys.stream, keys.suspects, keys.delayed, keys.payloads, keys.workers, keys.watch)
-        return [*(name(queue) for name in names), keys.dead]
+        return [*(name(queue) for name in names), keys.dead, keys.revoked]
 
     def _tick_args(self, queue: str) -> list[str | bytes | int]:
         rules = self._rules
         lease, grace = int(rules.lease * 1000), int(GRACE * 1000)
-        lost: list[str | bytes | int] = [self._keys.result(""), rules.lost_result, rules.result_ttl]
-        return [GROUP, self._worker, lease, grace, queue, *lost, SUSPECT_DEATHS, rules.max_deliveries, BATCH]
+        kept: list[str | bytes | int] = [rules.lost_result, rules.result_ttl, rules.workflow_ttl]
+        limits = [SUSPECT_DEATHS, rules.max_deliveries, BATCH]
+        return [GROUP, self._worker, lease, grace, queue, self._keys.prefix, *kept, *limits]
 
     def _give_up(self) -> None:
         """Hand back what still runs and end the process: a task that will not end cannot be stopped."""

@@ -45,6 +45,15 @@ class Keys:
         """Stream of dead letters."""
         return f"{self.prefix}:dead"
 
+    @property
+    def revoked(self) -> str:
+        """Sorted set of revoked tasks: id -> when that may be forgotten (ms)."""
+        return f"{self.prefix}:revoked"
+
+    def workflow(self, id: str) -> str:
+        """Hash of a workflow's state (`lua_workflows`)."""
+        return f"{self.prefix}:workflow:{id}"
+
     def result(self, task_id: str) -> str:
         """A task's result, as JSON."""
         return f"{self.prefix}:result:{task_id}"

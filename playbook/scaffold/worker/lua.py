@@ -4,10 +4,13 @@ Times are milliseconds by Redis' own clock (TIME), so that the clocks of senders
 moment is given as text: "" none, "1700000000000" absolute, "+500" from now on.
 
 A stream entry has the fields `id` (the task's) and `data` (the message), and where they apply `due` and
-`expires` (ms) and `deaths` (workers that died while they ran it).
+`expires` (ms), `step` (of a workflow: its id, the node's number, the ids of root and parent) and `deaths`
+(workers that died while they ran it).
 """
 
-_COMMON = """
+from .lua_workflows import LIBRARY
+
+COMMON = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -26,6 +29,12 @@ local function fields_of(stream, id)
     return entry and entry[2]
 end
 
+local function field(fields, name)
+    for n = 1, #(fields or {}), 2 do
+        if fields[n] == name then return fields[n + 1] end
+    end
+end
+
 local function remove(stream, group, id)
     local removed = redis.call('XACK', stream, group, id)
     redis.call('XDEL', stream, id)
@@ -37,8 +46,12 @@ local function pending(stream, group, count, worker)
     return found.err and {} or found
 end
 
-local function enqueue(stream, delayed, payloads, id, data, due, expires, token)
+local function enqueue(stream, delayed, payloads, id, data, due, expires, token, step)
     local fields = {'id', id, 'data', data}
+    if step and step ~= '' then
+        table.insert(fields, 'step')
+        table.insert(fields, step)
+    end
     if expires then
         table.insert(fields, 'expires')
         table.insert(fields, ms(expires))
@@ -56,36 +69,35 @@ local function enqueue(stream, delayed, payloads, id, data, due, expires, token)
 end
 
 local function bury(dead, stream, group, id, fields, queue, reason)
-    if remove(stream, group, id) == 0 then return end
-    fields = fields or {}
-    for _, text in ipairs({'_queue', queue, '_reason', reason, '_at', ms(now)}) do
-        table.insert(fields, text)
-    end
-    redis.call('XADD', dead, '*', unpack(fields))
+    if remove(stream, group, id) == 0 then return false end
+    local letter = {'_queue', queue, '_reason', reason, '_at', ms(now)}
+    for _, text in ipairs(fields or {}) do table.insert(letter, text) end
+    redis.call('XADD', dead, '*', unpack(letter))
+    return true
 end
 """
 
 SEND = (
-    _COMMON
+    COMMON
     + """
--- KEYS: stream, delayed, payloads. ARGV: task id, message, due, expires, token.
-enqueue(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], moment(ARGV[3]), moment(ARGV[4]), ARGV[5])
+-- KEYS: stream, delayed, payloads. ARGV: task id, message, due, expires, token, step.
+enqueue(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], moment(ARGV[3]), moment(ARGV[4]), ARGV[5], ARGV[6])
 """
 )
 """Send a message, at once or for later."""
 
 COMPLETE = (
-    _COMMON
+    COMMON
     + """
 -- KEYS: stream, result; three more for each message to send.
--- ARGV: group, entry, result or "", its life in seconds; five more for each message, as for SEND.
+-- ARGV: group, entry, result or "", its life in seconds; six more for each message, as for SEND.
 -- Answers 0, and does nothing, if the entry is no longer ours: somebody else runs the task.
 if remove(KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
 if ARGV[3] ~= '' then redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[4]) end
 for n = 0, (#KEYS - 2) / 3 - 1 do
-    local key, arg = 3 + 3 * n, 5 + 5 * n
+    local key, arg = 3 + 3 * n, 5 + 6 * n
     enqueue(KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[arg], ARGV[arg + 1],
-            moment(ARGV[arg + 2]), moment(ARGV[arg + 3]), ARGV[arg + 4])
+            moment(ARGV[arg + 2]), moment(ARGV[arg + 3]), ARGV[arg + 4], ARGV[arg + 5])
 end
 return 1
 """
@@ -93,17 +105,22 @@ return 1
 """Store a task's result, acknowledge and delete its entry, and send what follows from it."""
 
 BURY = (
-    _COMMON
+    COMMON
+    + LIBRARY
     + """
--- KEYS: stream, dead letters, result. ARGV: group, entry, queue, reason, result or "", its life in seconds.
-bury(KEYS[2], KEYS[1], ARGV[1], ARGV[2], fields_of(KEYS[1], ARGV[2]), ARGV[3], ARGV[4])
-if ARGV[5] ~= '' then redis.call('SET', KEYS[3], ARGV[5], 'EX', ARGV[6]) end
+-- KEYS: stream, dead letters.
+-- ARGV: group, entry, queue, reason, task's id or "", result, prefix, life of results and of workflows (s).
+prefix, result_ttl, workflow_ttl = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+local fields = fields_of(KEYS[1], ARGV[2])
+if not bury(KEYS[2], KEYS[1], ARGV[1], ARGV[2], fields, ARGV[3], ARGV[4]) or ARGV[5] == '' then return end
+store(ARGV[5], ARGV[6])
+abandon(field(fields, 'step'), ARGV[5], ARGV[6])
 """
 )
-"""Move an entry to the dead letters and tell its caller."""
+"""Move an entry to the dead letters, tell its caller, and end what was to follow."""
 
 HAND_BACK = (
-    _COMMON
+    COMMON
     + """
 -- KEYS: streams. ARGV: group, worker, entries that the worker keeps ("stream id").
 local kept, count = {}, 0
@@ -131,14 +148,17 @@ for _, workers in ipairs(KEYS) do redis.call('ZADD', workers, 0, ARGV[1]) end
 """End a worker's lease."""
 
 TICK = (
-    _COMMON
+    COMMON
+    + LIBRARY
     + """
--- KEYS: stream, suspects, delayed, payloads, workers, watch, dead letters.
--- ARGV: group, worker, lease (ms), grace (ms), queue, prefix of results, result of a task that was lost, its
---       life (s), deaths that make a suspect, deaths that make a dead letter, most entries to move at once.
-local stream, suspects, delayed, payloads, workers, watch, dead = unpack(KEYS)
+-- KEYS: stream, suspects, delayed, payloads, workers, watch, dead letters, revoked.
+-- ARGV: group, worker, lease (ms), grace (ms), queue, prefix, result of a task that was lost, life of
+--       results and of workflows (s), deaths that make a suspect, deaths that make a dead letter, most
+--       entries to move at once.
+local stream, suspects, delayed, payloads, workers, watch, dead, revoked = unpack(KEYS)
+prefix, result_ttl, workflow_ttl = ARGV[6], tonumber(ARGV[8]), tonumber(ARGV[9])
 local group, me, lease, grace = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local batch = tonumber(ARGV[11])
+local batch = tonumber(ARGV[12])
 
 local held = redis.call('ZSCORE', workers, me)
 if not held or tonumber(held) < now + lease * 2 / 3 then
@@ -163,23 +183,24 @@ local function inherit(from, entry)
     local id = entry[1]
     local fields = fields_of(from, id)
     if not fields then return bury(dead, from, group, id, nil, ARGV[5], 'entry ' .. id .. ' was trimmed') end
-    local deaths, others, task = 1, {}, nil
+    local deaths = tonumber(field(fields, 'deaths') or '0') + 1
+    local others = {'deaths', deaths}
     for n = 1, #fields, 2 do
-        if fields[n] == 'id' then task = fields[n + 1] end
-        if fields[n] == 'deaths' then
-            deaths = tonumber(fields[n + 1]) + 1
-        else
+        if fields[n] ~= 'deaths' then
             table.insert(others, fields[n])
             table.insert(others, fields[n + 1])
         end
     end
-    table.insert(others, 'deaths')
-    table.insert(others, deaths)
-    if deaths >= tonumber(ARGV[10]) then
-        if task then redis.call('SET', ARGV[6] .. task, ARGV[7], 'EX', ARGV[8]) end
-        return bury(dead, from, group, id, others, ARGV[5], deaths .. ' workers died while they ran it')
+    if deaths >= tonumber(ARGV[11]) then
+        bury(dead, from, group, id, others, ARGV[5], deaths .. ' workers died while they ran it')
+        local task = field(fields, 'id')
+        if task then
+            store(task, ARGV[7])
+            abandon(field(fields, 'step'), task, ARGV[7])
+        end
+        return
     end
-    redis.call('XADD', deaths >= tonumber(ARGV[9]) and suspects or stream, '*', unpack(others))
+    redis.call('XADD', deaths >= tonumber(ARGV[10]) and suspects or stream, '*', unpack(others))
     remove(from, group, id)
 end
 
@@ -199,17 +220,20 @@ if now >= tonumber(redis.call('HGET', watch, 'quiet') or '0') then
     end
 end
 
+redis.call('ZREMRANGEBYSCORE', revoked, '-inf', ms(now))
 local due = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
-return {ms(now), due and ms(tonumber(due)) or '', redis.call('XLEN', suspects), held and 1 or 0}
+return {ms(now), due and ms(tonumber(due)) or '', redis.call('XLEN', suspects), held and 1 or 0,
+        redis.call('ZRANGE', revoked, 0, -1)}
 """
 )
 """One heartbeat of one worker on one queue: renew the lease, release what is due, inherit from the dead.
 
-Answers: now, the next due time or "", number of suspects, whether the worker still had its lease.
+Answers: now, the next due time or "", number of suspects, whether the worker still had its lease, the ids of
+revoked tasks.
 """
 
 REPLAY = (
-    _COMMON
+    COMMON
     + """
 -- KEYS: dead letters, stream. ARGV: entry. Answers 1 if the entry was there and is in its queue again.
 local fields = fields_of(KEYS[1], ARGV[1])

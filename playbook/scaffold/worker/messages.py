@@ -22,6 +22,7 @@ class Outgoing:
         data: the message.
         due: when to run it, as the scripts read it (`lua`): "", "+MS" or "MS".
         expires: until when it may start, in the same form.
+        step: which step of which workflow it is, as the scripts read it (`lua`); empty: none.
     """
 
     queue: str
@@ -29,6 +30,7 @@ class Outgoing:
     data: bytes
     due: str = ""
     expires: str = ""
+    step: str = ""
 
     @classmethod
     def of(cls, message: BrokerMessage, queue: str) -> "Outgoing":
@@ -53,7 +55,7 @@ class Outgoing:
 
     def args(self) -> list[Any]:
         """Return the arguments that the scripts need for it."""
-        return [self.task_id, self.data, self.due, self.expires, uuid.uuid4().hex]
+        return [self.task_id, self.data, self.due, self.expires, uuid.uuid4().hex, self.step]
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,39 @@ class Entry:
 
 @dataclass
 class Outcome:
-    """What a worker writes in one step when a task is done: its result, and what to send."""
+    """What a worker writes in one step when a task is done.
+
+    Attributes:
+        result: its result; empty: it has none.
+        value: what it returned, as JSON.
+        failed: whether it ended with an error.
+        silent: whether it ended with neither a result nor an error of its own (`Ignore`, expired, revoked):
+            what was to follow does not run, and no error callback does.
+        rejected: why it is a dead letter now; None: it is none.
+        sends: messages to send.
+        successor: the plan of what takes its place (JSON).
+        joiners: the plans of further members of its chord's header (JSON).
+    """
 
     result: bytes = b""
+    value: bytes = b""
+    failed: bool = False
+    silent: bool = False
+    rejected: str | None = None
     sends: list[Outgoing] = field(default_factory=list)
+    successor: bytes = b""
+    joiners: list[bytes] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """How the task ended, in the words of the scripts; empty: there will be another attempt."""
+        if self.successor:
+            return "replaced"
+        if self.silent:
+            return "silent"
+        if not self.result:
+            return ""
+        return "error" if self.failed else "ok"
 
 
 @dataclass(eq=False)
@@ -90,6 +121,7 @@ class Delivery:
         deaths: how many workers have died while they ran it.
         due: when it was due (ms), if it was delayed.
         expires: until when it may start (ms), if it expires.
+        step: which step of which workflow it is, as the scripts read it (`lua`); empty: none.
         outcome: what is written when the task is done.
         done: whether that has happened.
     """
@@ -101,6 +133,7 @@ class Delivery:
     deaths: int = 0
     due: int | None = None
     expires: int | None = None
+    step: str = ""
     outcome: Outcome = field(default_factory=Outcome)
     done: bool = False
 
@@ -108,6 +141,12 @@ class Delivery:
     def handle(self) -> str:
         """The entry's name in this Redis."""
         return f"{self.stream} {self.entry}"
+
+    @property
+    def lineage(self) -> tuple[str | None, str | None]:
+        """The ids of the workflow's first task and of the task that this one follows; None: not told here."""
+        root, parent = self.step.split()[2:] if self.step else ("-", "-")
+        return None if root == "-" else root, None if parent == "-" else parent
 
 
 class DeliveredMessage(TaskiqMessage):

@@ -10,6 +10,7 @@ from taskiq import AsyncResultBackend, TaskiqResult
 from taskiq.depends.progress_tracker import TaskProgress
 from taskiq_redis.exceptions import ResultIsMissingError
 
+from .errors import ChordError
 from .running import running
 from .serialization import Serializer
 
@@ -31,15 +32,18 @@ class StreamResults(AsyncResultBackend[Any]):
         A result that JSON cannot express becomes an error, as under Celery: the caller learns it.
         """
         try:
-            data = dumps(result)
+            value = _serializer.dumpb(result.return_value)
         except (TypeError, ValueError) as error:
-            data = error_result(error)
+            result = TaskiqResult(is_err=True, return_value=None, execution_time=0.0, error=error)
+            value = b"null"
+        data = dumps(result, value)
         here = running.get()
         delivery = here.delivery if here and here.request.id == task_id else None
         if delivery is None or delivery.done:
             await self._broker.redis.set(self._broker.keys.result(task_id), data, ex=self._broker.result_ttl)
         else:
-            delivery.outcome.result = data
+            delivery.outcome.result, delivery.outcome.value = data, value
+            delivery.outcome.failed = result.is_err
 
     async def is_result_ready(self, task_id: str) -> bool:
         """Tell whether there is a result."""
@@ -50,7 +54,7 @@ class StreamResults(AsyncResultBackend[Any]):
         data = await self._broker.redis.get(self._broker.keys.result(task_id))
         if data is None:
             raise ResultIsMissingError
-        return TaskiqResult.model_validate(_serializer.loadb(data))
+        return loads(data)
 
     async def set_progress(self, task_id: str, progress: TaskProgress[Any]) -> None:
         """Store a task's progress."""
@@ -66,12 +70,34 @@ class StreamResults(AsyncResultBackend[Any]):
         return f"{self._broker.keys.result(task_id)}:progress"
 
 
-def dumps(result: TaskiqResult[Any]) -> bytes:
-    """Return a result as JSON."""
+def dumps(result: TaskiqResult[Any], value: bytes) -> bytes:
+    """Return a result as JSON; `value` is what the task returned, as JSON."""
     fields = dict(result) | result.model_dump(mode="json", include={"error"})
-    return _serializer.dumpb(fields)
+    del fields["return_value"]
+    return b'{"return_value": ' + value + b", " + _serializer.dumpb(fields)[1:]
+
+
+def loads(data: bytes) -> TaskiqResult[Any]:
+    """Return the result that JSON tells.
+
+    A task that could not run because of another has that one's error, and its id beside it (`lua_workflows`,
+    `dependent`): it becomes a `ChordError` with the other error as cause, as under Celery.
+    """
+    fields = _serializer.loadb(data)
+    dependency = fields.pop("dependency", None)
+    result: TaskiqResult[Any] = TaskiqResult.model_validate(fields)
+    if dependency is not None:
+        result.error = chord_error(dependency, result.error)
+    return result
+
+
+def chord_error(dependency: str, cause: BaseException | None) -> ChordError:
+    """Return the error of a task that could not run because `dependency` failed (celery/backends/base.py)."""
+    error = ChordError(f"Dependency {dependency} raised {cause!r}")
+    error.__cause__ = cause
+    return error
 
 
 def error_result(error: BaseException) -> bytes:
     """Return the result, as JSON, of a task that failed with an error before or outside its run."""
-    return dumps(TaskiqResult(is_err=True, return_value=None, execution_time=0.0, error=error))
+    return dumps(TaskiqResult(is_err=True, return_value=None, execution_time=0.0, error=error), b"null")

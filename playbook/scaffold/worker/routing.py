@@ -24,11 +24,13 @@ from sqlalchemy.orm import Session
 from taskiq import AsyncBroker
 
 from .broker import broker
+from .canvases import CALLBACKS, Workflow, is_canvas, translated
 from .clients import with_client, with_client_sync
 from .commits import after_commit
 from .flags import flags
 from .handles import Handle
 from .loops import in_background, submit
+from .plans import Plan
 from .running import running
 from .sending import send
 
@@ -48,12 +50,12 @@ async def dispatch(task: Any, /, *args: Any, **kwargs: Any) -> Handle:
     """Call a task, as `task.delay` does.
 
     Args:
-        task: a Celery task, signature or canvas. A canvas goes to Celery.
+        task: a Celery task, signature or canvas. A canvas runs as a whole on one system (`canvases`).
         args: positional arguments.
         kwargs: keyword arguments.
 
     Returns:
-        The handle of the task; of a canvas, what Celery returns is behind it.
+        The handle of the task; of a chain that of its last task, of a chord its body's, of a group its own.
     """
     return await dispatch_apply(task, args, kwargs)
 
@@ -82,7 +84,7 @@ async def dispatch_apply(
         # Not in a thread: Celery's current app and task belong to this one.
         return call.to_celery()
     await with_client(message.send)
-    return Handle(call.id, "taskiq")
+    return Handle(message.id, "taskiq")
 
 
 def dispatch_sync(task: Any, /, *args: Any, **kwargs: Any) -> Handle:
@@ -105,7 +107,7 @@ def dispatch_apply_sync(
     if message is None:
         return call.to_celery()
     with_client_sync(message.send)
-    return Handle(call.id, "taskiq")
+    return Handle(message.id, "taskiq")
 
 
 def dispatch_after_commit(session: AsyncSession | Session, task: Any, /, *args: Any, **kwargs: Any) -> Handle:
@@ -127,6 +129,11 @@ class Message:
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     options: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        return str(self.options["task_id"])
 
     async def send(self, client: AsyncBroker) -> None:
         """Send it through a broker."""
@@ -161,27 +168,55 @@ class Call:
             task_id = task.options.get("task_id")
         return cls(task, tuple(args or ()), dict(kwargs or {}), task_id or str(uuid.uuid4()), options)
 
-    def for_taskiq(self) -> Message | None:
+    def for_taskiq(self) -> Message | Workflow | None:
         """Return the call for TaskIQ, None if it is Celery's.
 
         Raises:
             TypeError: the arguments do not fit the task, as under Celery.
         """
+        if is_canvas(self.task) or {"link", "link_error"} & self.options.keys():
+            return self._workflow()
         task, args, kwargs, options = self._parts()
-        twin = broker.find_task(task.name)
-        if twin is None or flags.system(task.name, self.id) == "celery":
-            return None
-        wanted = {key: value for key, value in options.items() if value is not None and key not in TRANSPORT}
-        routed = task.app.amqp.router.route(wanted, task.name, args, kwargs, task)
-        queue = getattr(routed["queue"], "name", routed["queue"]) if "queue" in routed else None
-        reason = _reason_for_celery(set(routed) - KEPT, queue, task.app.conf.task_default_queue)
-        if reason:
-            logger.warning("%s goes to Celery: %s", task.name, reason)
+        kept = self._kept(task, args, kwargs, options)
+        if isinstance(kept, str):
+            if kept:
+                logger.warning("%s goes to Celery: %s", task.name, kept)
             return None
         if task.typing:
             task.__header__(*args, **kwargs)
-        kept = routed | {"queue": None if queue == task.app.conf.task_default_queue else queue}
-        return Message(twin, args, kwargs, {**kept, "task_id": self.id, "labels": _lineage()})
+        return Message(
+            broker.find_task(task.name), args, kwargs, {**kept, "task_id": self.id, "labels": _lineage()}
+        )
+
+    def _kept(
+        self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> dict[str, Any] | str:
+        """Return the options that TaskIQ keeps, or why the call is Celery's; "" if the flags say so."""
+        if broker.find_task(task.name) is None or flags.system(task.name, self.id) == "celery":
+            return ""
+        wanted = {key: value for key, value in options.items() if value is not None and key not in TRANSPORT}
+        routed = task.app.amqp.router.route(wanted, task.name, args, kwargs, task)
+        queue = getattr(routed["queue"], "name", routed["queue"]) if "queue" in routed else None
+        default = task.app.conf.task_default_queue
+        if reason := _reason_for_celery(set(routed) - KEPT, queue, default):
+            return reason
+        return {**routed, "queue": None if queue == default else queue}
+
+    def _workflow(self) -> Workflow | None:
+        """Return the canvas for TaskIQ, None if it is Celery's."""
+        celery = self.task if isinstance(self.task, Signature) else self.task.s()
+
+        def keep(task: Any, call: Any) -> dict[str, Any] | str:
+            own = {name: getattr(task, name, None) for name in OWN}
+            given = {name: value for name, value in call.options.items() if name not in CALLBACKS}
+            return self._kept(task, call.args, call.kwargs, own | given)
+
+        canvas = translated(celery.clone(**self.options), keep)
+        if canvas is None:
+            return None
+        lineage = _lineage()
+        plan = Plan.of(canvas, self.args, self.kwargs, {"task_id": self.id})
+        return Workflow(plan, (lineage["root_id"], lineage["parent_id"]) if lineage else None)
 
     def to_celery(self) -> Handle:
         """Send it to Celery, as the application always did."""
@@ -193,10 +228,7 @@ class Call:
         return Handle(sent.id, "celery", sent)
 
     def _parts(self) -> tuple[Any, Sequence[Any], Mapping[str, Any], dict[str, Any]]:
-        """Return task, arguments and options, the task's own options included.
-
-        The task of a canvas is one of Celery's own, which has no twin.
-        """
+        """Return task, arguments and options, the task's own options included."""
         if isinstance(self.task, Signature):
             merged = self.task.clone(self.args, self.kwargs, **self.options)
             task, args, kwargs, options = merged.type, merged.args, merged.kwargs, merged.options

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from .canvas import Signature
     from .messages import Delivery
     from .retries import NextAttempt, RetryPolicy
 
@@ -32,6 +33,8 @@ class Request:
         hostname: name of the worker.
         root_id: id of the first task of the workflow.
         parent_id: id of the task that sent this one.
+        group: id of the group that this is a member of.
+        chord: whether that group is a chord's header.
         delivery_info: `routing_key` (the queue) and `redelivered` (a worker died while it ran this task).
         called_directly: no worker runs it: somebody calls the function.
         is_eager: it runs in place, in the sender's process.
@@ -47,6 +50,8 @@ class Request:
     hostname: str | None = None
     root_id: str | None = None
     parent_id: str | None = None
+    group: str | None = None
+    chord: bool = False
     delivery_info: Mapping[str, Any] = field(default_factory=dict)
     called_directly: bool = False
     is_eager: bool = False
@@ -64,6 +69,7 @@ class Running:
         override_max_retries: the limit that an explicit `retry(max_retries=...)` has set for this attempt.
         signature: of the task's function.
         outer: the task that sent this one, if it runs in place, inside the sender.
+        joiners: further members of its chord's header that it has asked for.
     """
 
     request: Request
@@ -73,6 +79,7 @@ class Running:
     override_max_retries: int | None = None
     signature: inspect.Signature | None = None
     outer: "Running | None" = None
+    joiners: list["Signature"] = field(default_factory=list)
 
 
 running: ContextVar[Running | None] = ContextVar("running", default=None)

@@ -20,9 +20,9 @@ from redis.exceptions import ResponseError
 from taskiq import AckableMessage, AsyncBroker, BrokerMessage, TaskiqMessage
 from taskiq_redis import RedisStreamBroker
 
-from . import lua
+from . import lua, lua_steps
 from .connections import ERRORS, TIMEOUT, async_client, is_cluster, is_outage, pool_options, pool_url
-from .errors import TaskExpiredError, WorkerLostError
+from .errors import IgnoredError, TaskExpiredError, TaskRevokedError, WorkerLostError
 from .intake import Refused, take
 from .keeper import Keeper, Pulse, Rules, drain_on_signals
 from .keys import GROUP, Keys
@@ -30,6 +30,7 @@ from .messages import DeliveredMessage, Delivery, Entry, Outgoing, iso
 from .reader import Reader
 from .results import StreamResults, error_result
 from .serialization import MessageFormatter
+from .steps import args_of_finish
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class StreamBroker(RedisStreamBroker):
         max_deliveries: int = 5,
         stop_timeout: float | None = None,
         result_ttl: int = 86_400,
+        workflow_ttl: int = 604_800,
     ) -> None:
         """Create a broker.
 
@@ -66,16 +68,17 @@ class StreamBroker(RedisStreamBroker):
             stop_timeout: seconds that running tasks have when the worker stops. Then they are handed back and
                 the process ends. None: as long as they need.
             result_ttl: seconds that results are kept.
+            workflow_ttl: seconds that a workflow in which nothing happens is kept.
 
         Raises:
             ValueError: one of these makes no sense.
         """
         if not queues or not all(queues):
             raise ValueError(f"queues = {list(queues)}: name at least one queue, and none without a name")
-        if lease <= 0 or max_deliveries < 1 or result_ttl < 1:
+        if lease <= 0 or max_deliveries < 1 or result_ttl < 1 or workflow_ttl < 1:
             raise ValueError(
-                f"lease = {lease}, max_deliveries = {max_deliveries}, result_ttl = {result_ttl}: "
-                "the first must be positive, the others at least 1"
+                f"lease = {lease}, max_deliveries = {max_deliveries}, result_ttl = {result_ttl}, "
+                f"workflow_ttl = {workflow_ttl}: the first must be positive, the others at least 1"
             )
         if is_cluster(url) and not re.search("{.+}", prefix):
             raise ValueError(f"prefix = {prefix!r}: on a cluster it must hold a hash tag, as in {{taskiq}}")
@@ -92,7 +95,7 @@ class StreamBroker(RedisStreamBroker):
         )
         self.redis = async_client(url, self.connection_pool)
         self.formatter: MessageFormatter = DeliveryFormatter(self)
-        self.result_ttl = result_ttl
+        self.result_ttl, self.workflow_ttl = result_ttl, workflow_ttl
         self.result_backend = StreamResults(self)
         self.deliveries: dict[str, Delivery] = {}
         self.consumer_name = ""
@@ -105,10 +108,15 @@ class StreamBroker(RedisStreamBroker):
                 WorkerLostError(f"{max_deliveries} workers died while they ran this task")
             ),
             result_ttl=result_ttl,
+            workflow_ttl=workflow_ttl,
         )
         self._run_script = {
             name: self.redis.register_script(getattr(lua, name))
             for name in ("SEND", "COMPLETE", "BURY", "HAND_BACK")
+        }
+        self.run_step = {
+            name: self.redis.register_script(getattr(lua_steps, name))
+            for name in ("START", "FINISH", "REVOKE", "STATUS")
         }
         self._keeper: Keeper | None = None
         self._pulse = Pulse(offset=0.0, suspects=False)
@@ -128,23 +136,29 @@ class StreamBroker(RedisStreamBroker):
         Raises:
             redis.exceptions.RedisError: Redis cannot be reached.
         """
-        outgoing = Outgoing.of(message, self.queues[0])
-        for pause in SEND_PAUSES:
-            try:
-                return await self._send(outgoing)
-            except ERRORS as error:
-                if not is_outage(error):
-                    raise
-                await asyncio.sleep(pause)
-        await self._send(outgoing)
+        await self.ask(partial(self._send, Outgoing.of(message, self.queues[0])))
 
     async def _send(self, outgoing: Outgoing) -> None:
-        async with asyncio.timeout(TIMEOUT):
-            if outgoing.due or outgoing.expires:
-                await self._run_script["SEND"](outgoing.keys(self.keys), outgoing.args())
-            else:
-                fields = {"id": outgoing.task_id, "data": outgoing.data}
-                await self.redis.xadd(self.keys.stream(outgoing.queue), fields)
+        if outgoing.due or outgoing.expires or outgoing.step:
+            await self._run_script["SEND"](outgoing.keys(self.keys), outgoing.args())
+        else:
+            fields = {"id": outgoing.task_id, "data": outgoing.data}
+            await self.redis.xadd(self.keys.stream(outgoing.queue), fields)
+
+    async def ask(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Return Redis' answer to a sender's call, which is made again if the connection breaks.
+
+        Raises:
+            redis.exceptions.RedisError: Redis cannot be reached, or refuses.
+        """
+        for pause in (*SEND_PAUSES, None):
+            try:
+                async with asyncio.timeout(TIMEOUT):
+                    return await call()
+            except ERRORS as error:
+                if pause is None or not is_outage(error):
+                    raise
+                await asyncio.sleep(pause)
 
     # Receiving
 
@@ -215,12 +229,21 @@ class StreamBroker(RedisStreamBroker):
         if isinstance(found, Refused):
             await self._bury(entry, queue, found)
             return None
-        if found.expires is not None and self.now_ms() >= found.expires:
-            logger.info("task %s (%s) has expired", found.message.task_id, found.message.task_name)
-            found.outcome.result = error_result(TaskExpiredError(f"it expired at {iso(found.expires)}"))
+        if reason := self._reason_not_to_start(found):
+            logger.info(
+                "task %s (%s) does not start: %s", found.message.task_id, found.message.task_name, reason
+            )
+            found.outcome.result, found.outcome.silent = error_result(reason), True
             await self._complete(found)
             return None
         return found
+
+    def _reason_not_to_start(self, delivery: Delivery) -> Exception | None:
+        if delivery.message.task_id in self._pulse.revoked:
+            return TaskRevokedError("it was revoked")
+        if delivery.expires is not None and self.now_ms() >= delivery.expires:
+            return TaskExpiredError(f"it expired at {iso(delivery.expires)}")
+        return None
 
     def now_ms(self) -> int:
         """Return the time by Redis' clock (ms)."""
@@ -233,20 +256,48 @@ class StreamBroker(RedisStreamBroker):
         if delivery.done:
             return
         outcome = delivery.outcome
-        keys = [delivery.stream, self.keys.result(delivery.message.task_id)]
-        args = [GROUP, delivery.entry, outcome.result, self.result_ttl]
-        for outgoing in outcome.sends:
-            keys += outgoing.keys(self.keys)
-            args += outgoing.args()
-        written = await self._insist(partial(self._run_script["COMPLETE"], keys, args))
-        delivery.done = True
-        self.deliveries.pop(delivery.handle, None)
+        if outcome.rejected is not None:
+            return await self._reject(delivery, outcome.rejected)
+        if outcome.successor or (delivery.step and outcome.kind):
+            # Only `retry(throw=False)` asks for another attempt of a task that has a result.
+            for outgoing in outcome.sends:
+                await self._insist(partial(self._send, outgoing))
+            written = await self._finish_step(delivery)
+        else:
+            keys = [delivery.stream, self.keys.result(delivery.message.task_id)]
+            args = [GROUP, delivery.entry, outcome.result, self.result_ttl]
+            for outgoing in outcome.sends:
+                keys += outgoing.keys(self.keys)
+                args += outgoing.args()
+            written = await self._insist(partial(self._run_script["COMPLETE"], keys, args))
+        self._close(delivery)
         if not written:
             logger.warning(
                 "the outcome of task %s was not written: it was no longer this worker's, or it had been "
                 "written before the connection broke",
                 delivery.message.task_id,
             )
+
+    async def _finish_step(self, delivery: Delivery) -> int:
+        """Write the outcome of a workflow's step, and start what follows; return the script's answer."""
+        keys, args = args_of_finish(delivery, self.keys, (self.result_ttl, self.workflow_ttl))
+        answer = int(await self._insist(partial(self.run_step["FINISH"], keys, args)))
+        if answer == 2:
+            logger.error(
+                "the workflow of task %s has expired: nothing follows it; its message is a dead letter",
+                delivery.message.task_id,
+            )
+        return answer
+
+    def _close(self, delivery: Delivery) -> None:
+        delivery.done = True
+        self.deliveries.pop(delivery.handle, None)
+
+    async def _reject(self, delivery: Delivery, reason: str) -> None:
+        error = IgnoredError(reason)
+        refused = Refused(reason, delivery.message.task_id if delivery.step else "", error)
+        await self._bury(Entry(delivery.stream, delivery.entry, None), delivery.queue, refused)
+        self._close(delivery)
 
     def watch(self, delivery: Delivery) -> None:
         """Make sure that a delivery ends, even if TaskIQ itself fails while it handles it."""
@@ -267,16 +318,14 @@ class StreamBroker(RedisStreamBroker):
         entry = Entry(delivery.stream, delivery.entry, None)
         refused = Refused(f"the worker could not handle it: {error!r}", delivery.message.task_id, error)
         await self._bury(entry, delivery.queue, refused)
-        delivery.done = True
-        self.deliveries.pop(delivery.handle, None)
+        self._close(delivery)
 
     async def _bury(self, entry: Entry, queue: str, refused: Refused) -> None:
         """Move an entry to the dead letters, and tell the caller if the task's id is known."""
         logger.error("entry %s of queue %s is a dead letter: %s", entry.id, queue, refused.reason)
-        result = error_result(refused.error) if refused.task_id else b""
-        keys = [entry.stream, self.keys.dead, self.keys.result(refused.task_id)]
-        args = [GROUP, entry.id, queue, refused.reason, result, self.result_ttl]
-        await self._insist(partial(self._run_script["BURY"], keys, args))
+        letter = [GROUP, entry.id, queue, refused.reason, refused.task_id, error_result(refused.error)]
+        args = [*letter, self.keys.prefix, self.result_ttl, self.workflow_ttl]
+        await self._insist(partial(self._run_script["BURY"], [entry.stream, self.keys.dead], args))
 
     async def _hand_back(self) -> None:
         """Give back what was read and is not running here."""

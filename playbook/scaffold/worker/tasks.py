@@ -2,11 +2,12 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from taskiq.decor import AsyncTaskiqDecoratedTask
 
+from .canvas import Chunks, Signature, starmap, xmap
 from .context import current_task
 from .executors import place
 from .processes import Limits
@@ -42,6 +43,36 @@ class DurableTask(AsyncTaskiqDecoratedTask[P, R]):
         limits = Limits(labels.pop("soft_time_limit", None), labels.pop("time_limit", None))
         original_func = place(original_func, task_name, labels.pop("executor", None), limits)
         super().__init__(broker, task_name, original_func, labels, return_type)
+
+    def signature(
+        self,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        immutable: bool = False,
+        **options: Any,
+    ) -> Signature:
+        """Return a signature of this task; see `canvas.Signature`."""
+        return Signature(self, args, kwargs, options, immutable)
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature:
+        """Return a signature that gets the result of what comes before it as first argument."""
+        return Signature(self, args, kwargs)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature:
+        """Return a signature that takes no result of others."""
+        return Signature(self, args, kwargs, immutable=True)
+
+    def map(self, it: Iterable[Any]) -> Signature:
+        """Return a signature that calls this task with each item, in one task."""
+        return xmap(self, it)
+
+    def starmap(self, it: Iterable[Any]) -> Signature:
+        """Return a signature that calls this task with each item as its arguments, in one task."""
+        return starmap(self, it)
+
+    def chunks(self, it: Iterable[Any], n: int) -> Chunks:
+        """Return a group of tasks, each of which calls this task for `n` items."""
+        return Chunks(self, it, n)
 
 
 def bound(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,13 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import current_task as celery_task
-from celery.exceptions import SoftTimeLimitExceeded
+from celery import exceptions as celery_exceptions
 from taskiq.decor import AsyncTaskiqDecoratedTask
 
 from . import context
 from .broker import broker
 from .context import current_task
+from .errors import Ignore, Reject
 from .executors import place
+from .middleware import MEANINGS
 from .processes import Limits
 from .retries import RetryPolicy
 from .signals import CelerySignals
@@ -27,6 +29,8 @@ from .wire import on_the_wire
 logger = logging.getLogger(__name__)
 
 broker.add_middlewares(CelerySignals())
+MEANINGS[celery_exceptions.Ignore] = lambda error: Ignore()
+MEANINGS[celery_exceptions.Reject] = lambda error: Reject(error.reason, error.requeue)
 # A task that runs on Celery finds itself in `current_task` as well.
 context.fallback = celery_task._get_current_object  # type: ignore[attr-defined]
 
@@ -57,7 +61,7 @@ class Twin(AsyncTaskiqDecoratedTask[..., Any]):
         run: Any = getattr(task, "_orig_run", task.run)
         first = (current_task,) if inspect.ismethod(run) else ()
         function: Callable[..., Any] = run.__func__ if first else run
-        limits = Limits(task.soft_time_limit, task.time_limit, SoftTimeLimitExceeded)
+        limits = Limits(task.soft_time_limit, task.time_limit, celery_exceptions.SoftTimeLimitExceeded)
         if not limits and (task.app.conf.task_time_limit or task.app.conf.task_soft_time_limit):
             logger.warning("task %s: only Celery keeps the time limits of all tasks", self.task_name)
         # A child process runs what Celery's child process runs, loop bridge included.

@@ -95,13 +95,15 @@ def test_calls_and_handles_are_the_same_on_both_systems(workers: Site, probe: Pr
     assert log.count("celery:e") == 2, "a task without a twin is Celery's"
 
 
-def test_what_taskiq_cannot_keep_goes_to_celery(workers: Site, probe: Probe) -> None:
+def test_canvases_go_as_a_whole_and_what_taskiq_cannot_keep_goes_to_celery(
+    workers: Site, probe: Probe
+) -> None:
     found = probe("options", TASKIQ_ROUTE="taskiq")
     assert found == {
-        "canvas": [["first", "celery", 0], "celery", 0],
-        "group": [[["one", "celery", 0], ["two", "celery", 0]], "SUCCESS", True],
-        "chord": ["celery", 5],
-        "linked": ["linked", "celery", 0],
+        "canvas": [["first", "taskiq", 0], "taskiq", 0],
+        "group": [[["one", "taskiq", 0], ["two", "taskiq", 0]], "SUCCESS", True],
+        "chord": ["taskiq", 5],
+        "linked": ["linked", "taskiq", 0],
         "urgent": ["urgent", "celery", 0],
         "queued": ["queued", "taskiq", 0],
         "elsewhere": 1,

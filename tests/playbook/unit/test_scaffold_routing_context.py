@@ -8,7 +8,7 @@ from celery.exceptions import Retry
 
 from playbook.scaffold.worker import twins
 from playbook.scaffold.worker.context import current_task
-from playbook.scaffold.worker.routing import Call
+from playbook.scaffold.worker.routing import Call, Message
 
 
 @pytest.fixture
@@ -51,27 +51,40 @@ def test_its_retry_is_celerys(app: Celery) -> None:
     assert attempts == [0, 1, 2]
 
 
-def test_a_canvas_is_celerys_whatever_the_flags_say(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_canvas_is_taskiqs_if_all_its_tasks_are(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
     @app.task(name="t", shared=False)
     def task() -> None: ...
+
+    @app.task(name="u", shared=False)
+    def single() -> None: ...
 
     monkeypatch.setattr("playbook.scaffold.worker.flags.Flags.system", lambda *_: "taskiq")
     twins.twin(task, "t")
     one = task.si()
-    canvases = [
-        one | one,
-        group(one, one),
-        chord([one], one),
-        task.map([1]),
-        task.starmap([]),
-        task.chunks([], 1),
-    ]
+
+    def canvases(other: Any) -> list[Any]:
+        return [
+            one | other.si(),
+            group(one, other.si()),
+            chord([one], other.si()),
+            chord([other.si()], one),
+            one.clone(link=[other.si()]),
+            one.clone(link_error=[one | other.si()]),
+            other.map([1]),
+            other.starmap([]),
+            other.chunks([], 1),
+        ]
+
     try:
-        for canvas in canvases:
-            assert Call.of(canvas, None, None, None, {}).for_taskiq() is None
+        for canvas in canvases(task):
+            sent = Call.of(canvas, None, None, "an-id", {}).for_taskiq()
+            assert sent is not None
+            assert sent.id == "an-id"
+        for canvas in canvases(single):
+            assert Call.of(canvas, None, None, None, {}).for_taskiq() is None, canvas
         named = Call.of(task.si().set(task_id="mine", countdown=2), None, None, None, {})
         message = named.for_taskiq()
-        assert message is not None
+        assert isinstance(message, Message)
         assert (named.id, message.options["task_id"], message.options["countdown"]) == ("mine", "mine", 2)
     finally:
         del twins.broker.local_task_registry["t"]

@@ -1,0 +1,33 @@
+"""The tasks that every worker knows: those that apply another task to each item of a list."""
+
+import asyncio
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from taskiq import AsyncBroker
+
+from .canvas import MAP, STARMAP
+from .errors import NotRegistered
+
+
+def register(broker: AsyncBroker) -> None:
+    """Register them with a broker."""
+
+    async def call(task: Mapping[str, Any], args: Sequence[Any]) -> Any:
+        found = broker.find_task(task["task"])
+        if found is None:
+            raise NotRegistered(task["task"])
+        if inspect.iscoroutinefunction(found.original_func):
+            return await found.original_func(*args)
+        return await asyncio.to_thread(found.original_func, *args)
+
+    @broker.task(MAP)
+    async def xmap(task: Mapping[str, Any], it: Sequence[Any]) -> list[Any]:
+        """Call a task with each item, one after the other (celery/app/builtins.py, `xmap`)."""
+        return [await call(task, (item,)) for item in it]
+
+    @broker.task(STARMAP)
+    async def xstarmap(task: Mapping[str, Any], it: Sequence[Sequence[Any]]) -> list[Any]:
+        """Call a task with each item as its arguments, one after the other."""
+        return [await call(task, items) for items in it]

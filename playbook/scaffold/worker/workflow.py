@@ -1,0 +1,216 @@
+"""Workflows: chains, groups and chords of tasks, with Celery's meaning.
+
+    result = await (fetch.s(url) | group(resize.s(100), resize.s(200)) | publish.s()).delay()
+    await result.get(timeout=60)
+    await revoke(result.id)
+
+Invariant: once `delay` has returned, the workflow ends, whatever becomes of sender and workers: a task's
+result, its acknowledgement and the start of what follows are one step in Redis (`lua_steps.FINISH`), and each
+such step happens once.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from taskiq import AsyncBroker, InMemoryBroker, TaskiqResult
+
+from .canvas import (
+    Signature,
+    chain,
+    chord,
+    chunks,
+    group,
+    signature,
+    starmap,
+    xmap,
+)
+from .clients import with_client, with_client_sync
+from .errors import ChordError, TaskRevokedError
+from .in_place import run_in_place
+from .plans import Plan
+from .results import dumps, error_result
+from .running import running
+from .serialization import Serializer
+from .streams import StreamBroker
+
+__all__ = [
+    "Signature",
+    "WorkflowResult",
+    "chain",
+    "chord",
+    "chunks",
+    "group",
+    "launch",
+    "launch_sync",
+    "revoke",
+    "signature",
+    "starmap",
+    "status",
+    "xmap",
+]
+
+POLLS = (0.01, 0.02, 0.05, 0.1)
+"""Seconds between looks at a result that somebody waits for; the last for all further ones."""
+
+STATES = {"w": "waiting", "s": "sent", "d": "done", "f": "failed", "x": "skipped"}
+
+
+class WorkflowResult:
+    """The result of a workflow.
+
+    Attributes:
+        id: of a chain the last task's id, of a chord the body's, of a group the group's; the workflow's own.
+    """
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+
+    def __repr__(self) -> str:
+        return f"<WorkflowResult {self.id}>"
+
+    async def ready(self) -> bool:
+        """Tell whether it has ended."""
+        return await with_client(partial(_look, self.id)) is not None
+
+    async def get(self, timeout: float | None = None, propagate: bool = True) -> Any:  # noqa: ASYNC109
+        """Wait for the result.
+
+        Args:
+            timeout: seconds to wait; None: for ever.
+            propagate: raise the error; if not, return it.
+
+        Returns:
+            What the last task, or the chord's body, returned; of a group the list of what its members did.
+
+        Raises:
+            TimeoutError: there is none in time. The workflow goes on.
+            BaseException: the first error that keeps the workflow from its end.
+        """
+        async with asyncio.timeout(timeout):
+            pauses = iter(POLLS)
+            while (found := await with_client(partial(_look, self.id))) is None:  # noqa: ASYNC110
+                await asyncio.sleep(next(pauses, POLLS[-1]))
+        return outcome(found, propagate)
+
+
+def outcome(found: TaskiqResult[Any], propagate: bool = True) -> Any:
+    """Return what a workflow returned; raise its error, or return it.
+
+    What kept a chord's body from running is the error of the whole, as under Celery (celery/result.py,
+    `maybe_throw`).
+    """
+    error = found.error
+    if not found.is_err:
+        return found.return_value
+    while isinstance(error, ChordError) and error.__cause__ is not None:
+        error = error.__cause__
+    error = error or RuntimeError("the task failed, and its error was not recorded")
+    if propagate:
+        raise error
+    return error
+
+
+async def launch(
+    canvas: Signature, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+) -> WorkflowResult:
+    """Start a canvas; see `Signature.apply_async`."""
+    plan = Plan.of(canvas, args, kwargs, options)
+    await with_client(partial(start, plan))
+    return WorkflowResult(plan.final)
+
+
+def launch_sync(
+    canvas: Signature, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+) -> WorkflowResult:
+    """Start a canvas from synchronous code; see `Signature.apply_async`."""
+    plan = Plan.of(canvas, args, kwargs, options)
+    with_client_sync(partial(start, plan))
+    return WorkflowResult(plan.final)
+
+
+async def start(
+    plan: Plan, client: AsyncBroker, lineage: tuple[str | None, str | None] | None = None
+) -> None:
+    """Start a plan.
+
+    Args:
+        plan: what to run.
+        client: the broker to send it with.
+        lineage: ids of the root and of the sender; None: of the task that runs here, if one does.
+    """
+    if isinstance(client, InMemoryBroker):
+        return await run_in_place(plan, client)
+    assert isinstance(client, StreamBroker)
+    here = running.get()
+    root, parent = lineage or ((here.request.root_id, here.request.id) if here else (None, None))
+    data = await plan.as_data(client)
+    if not plan.entries:
+        await client.redis.set(client.keys.result(plan.final), _NOTHING, ex=client.result_ttl)
+        return
+    keys = [client.keys.workflow(plan.final)]
+    args: list[Any] = [client.keys.prefix, client.result_ttl, client.workflow_ttl, plan.final]
+    args += [_serializer.dumpb(data), root or "", parent or ""]
+    await client.ask(partial(client.run_step["START"], keys, args))
+
+
+@dataclass(frozen=True)
+class Step:
+    """A task or a group of a workflow.
+
+    Attributes:
+        id: its id.
+        name: name of the task; empty for a group.
+        state: `waiting` for what comes before it, `sent` (a group: its members are), `done`, `failed`, or
+            `skipped`, because what comes before it failed or it was revoked.
+        next: ids of what gets its result.
+    """
+
+    id: str
+    name: str
+    state: str
+    next: tuple[str, ...]
+
+
+async def status(id: str) -> list[Step]:
+    """Return the steps of a workflow in the order of its plan; none if it is unknown or has expired."""
+
+    async def look(client: AsyncBroker) -> list[Step]:
+        assert isinstance(client, StreamBroker)
+        script, keys = client.run_step["STATUS"], [client.keys.workflow(id)]
+        found = [json.loads(step) for step in await client.ask(partial(script, keys))]
+        return [Step(id, name, STATES[state], tuple(next)) for id, name, state, next in found]
+
+    return await with_client(look)
+
+
+async def revoke(id: str) -> int:
+    """Keep a task, or all tasks of a workflow, from starting; what runs already goes on to its end.
+
+    Workers learn of it with their next heartbeat. Whoever waits for a result gets `TaskRevokedError`.
+
+    Returns:
+        How many tasks will not run that else would.
+    """
+
+    async def run(client: AsyncBroker) -> int:
+        assert isinstance(client, StreamBroker)
+        args = [client.keys.prefix, client.result_ttl, client.workflow_ttl, id]
+        result = error_result(TaskRevokedError("it was revoked"))
+        script = partial(client.run_step["REVOKE"], [client.keys.revoked], [*args, result])
+        return int(await client.ask(script))
+
+    return await with_client(run)
+
+
+async def _look(id: str, client: AsyncBroker) -> TaskiqResult[Any] | None:
+    if not await client.result_backend.is_result_ready(id):
+        return None
+    return await client.result_backend.get_result(id)
+
+
+_serializer = Serializer()
+_NOTHING = dumps(TaskiqResult(is_err=False, return_value=None, execution_time=0.0), b"null")
