@@ -9,6 +9,7 @@ from taskiq import AsyncBroker
 
 from .canvas import MAP, STARMAP
 from .errors import NotRegistered
+from .running import running
 
 
 def register(broker: AsyncBroker) -> None:
@@ -18,9 +19,14 @@ def register(broker: AsyncBroker) -> None:
         found = broker.find_task(task["task"])
         if found is None:
             raise NotRegistered(task["task"])
-        if inspect.iscoroutinefunction(found.original_func):
-            return await found.original_func(*args)
-        return await asyncio.to_thread(found.original_func, *args)
+        # It is called, not sent: as under Celery it is in no task of its own.
+        here = running.set(None)
+        try:
+            if inspect.iscoroutinefunction(found.original_func):
+                return await found.original_func(*args)
+            return await asyncio.to_thread(found.original_func, *args)
+        finally:
+            running.reset(here)
 
     @broker.task(MAP)
     async def xmap(task: Mapping[str, Any], it: Sequence[Any]) -> list[Any]:

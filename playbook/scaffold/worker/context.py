@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from .canvas import Chain, signature
-from .errors import Replaced
+from .errors import ImproperlyConfigured, Replaced
 from .retries import Retry, call_directly, plan
 from .running import Request, running
 
@@ -112,7 +112,7 @@ class CurrentTask:
 
         Raises:
             Replaced: always, when a worker runs this task.
-            ValueError: an empty chain cannot take a task's place.
+            ImproperlyConfigured: an empty chain cannot take a task's place.
         """
         here = running.get()
         if here is None:
@@ -122,7 +122,7 @@ class CurrentTask:
             other.replace(sig)
         canvas = signature(sig)
         if isinstance(canvas, Chain) and not canvas.tasks:
-            raise ValueError("Cannot replace with an empty chain")
+            raise ImproperlyConfigured("Cannot replace with an empty chain")
         raise Replaced(canvas)
 
     def add_to_chord(self, sig: Any, lazy: bool = False) -> Any:

@@ -46,7 +46,11 @@ class Replaced(NoResultError):  # noqa: N818 (it says what happened, as Ignore a
 
 
 class IgnoredError(Exception):
-    """The task ended without a result (`Ignore` or `Reject`), so that what waited for it has none either."""
+    """The task ended without a result (`Ignore`), so that what waited for it has none either."""
+
+
+class ImproperlyConfigured(Exception):  # noqa: N818 (Celery's name)
+    """A task asks for what cannot be, as to be replaced by nothing."""
 
 
 class ChordError(Exception):
@@ -54,11 +58,7 @@ class ChordError(Exception):
 
 
 class TaskRevokedError(Exception):
-    """The task was revoked before it started."""
-
-
-class TaskExpiredError(Exception):
-    """The task was not started before it expired, and will not be (Celery: `TaskRevokedError`)."""
+    """The task was revoked, or had expired, before it started; it will not be started any more."""
 
 
 class WorkerLostError(Exception):

@@ -89,8 +89,9 @@ class InPlace:
     async def _run(self, k: int, value: Any) -> None:
         node = self.nodes[k]
         assert node.call is not None
-        args = (value, *node.call.args) if node.receives else node.call.args
-        await self.broker.kick(await message_of(self.broker, node.call, node.id, args, node.labels))
+        args = (value, *node.call.args) if node.receives == "result" else node.call.args
+        failed = value if node.receives == "failure" else None
+        await self.broker.kick(await message_of(self.broker, node.call, node.id, args, node.labels, failed))
         if canvas := replaced.pop(node.id, None):
             plan = Plan.replacing(canvas, node.id)
             self.states[k] = "d"
@@ -145,7 +146,8 @@ class InPlace:
     async def _finish(self, k: int) -> None:
         join = self.nodes[k]
         values = [value for _, value in sorted(self.parts[k].items())]
-        failed = next((value for value in values if isinstance(value, Failure)), None)
+        failures = [value for value in values if isinstance(value, Failure)]
+        failed = next((one for one in failures if not one.silent), failures[0] if failures else None)
         if failed is None:
             self.states[k] = "d"
             await self._store(join.id, values, named=bool(join.name))
@@ -163,8 +165,7 @@ class InPlace:
 
     async def _fail(self, k: int, failure: Failure) -> None:
         self.states[k] = "f"
-        if not failure.silent:
-            await self._call_errbacks(self.nodes[k], failure)
+        await self._call_errbacks(self.nodes[k], failure)
         await self._skip(self.nodes[k].next, failure)
 
     async def _fail_body(self, k: int, failure: Failure) -> None:
@@ -177,7 +178,7 @@ class InPlace:
         join = self.nodes[k]
         self.states[k] = "x"
         for entry in join.entries or []:
-            original = Failure(failure.id, failure.error)
+            original = Failure(failure.id, failure.error, failure.silent)
             if entry[0] == START and join.name:
                 await self._call_errbacks(self.nodes[entry[1]], original)
             await self._skip([entry], original)
@@ -188,7 +189,7 @@ class InPlace:
         for kind, k, *rest in edges:
             node = self.nodes[k]
             if kind == PART and self.states[k] == "s":
-                part = Failure(failure.id, failure.error)
+                part = Failure(failure.id, failure.error, failure.silent)
                 part.dependency, part.called = failure.dependency or failure.id, failure.called
                 await self._part(k, rest[0], part)
             elif kind != PART and self.states[k] == "w":
@@ -198,13 +199,15 @@ class InPlace:
                 await self._skip(node.next, failure)
 
     async def _call_errbacks(self, node: Node, failure: Failure) -> None:
+        if failure.silent:
+            return
         result = dumps(_result(failure.error), b"null")
         call = node.call or Signature("group")
         about = {"id": node.id, "task": call.task, "args": list(call.args), "kwargs": call.kwargs}
         told = {"request": about, "dependency": failure.dependency, "result": json.loads(result)}
         for kind, k in node.errbacks:
             if kind != ERRBACK:
-                await self._follow([[kind, k]], node.id)
+                await self._follow([[kind, k]], told)
             elif k not in failure.called:
                 failure.called.add(k)
                 errback = self.errbacks[k]

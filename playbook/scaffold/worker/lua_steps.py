@@ -29,7 +29,7 @@ FINISH = (
     + """
 -- KEYS: stream, dead letters.
 -- ARGV: prefix, life of results and of workflows (s), group, entry, queue, task's id, step or "", how it
---       ended (ok, error, silent, replaced), result, value, request, plan or "", plans that join.
+--       ended (ok, error, silent, revoked, replaced), result, value, request, plan or "", plans that join.
 -- Answers 0 if the entry is no longer ours, 2 if the workflow is gone, 3 if the step had ended before.
 local stream, dead = KEYS[1], KEYS[2]
 local group, entry, queue, task, step, how, result, value, request = unpack(ARGV, 4, 12)
@@ -64,9 +64,7 @@ if how == 'ok' or how == 'replaced' then
     for _, edge in ipairs(node[NEXT]) do
         if edge[1] == PART then
             for n = 14, #ARGV do
-                local size = node_of(flow, edge[2])[SIZE]
-                local i = size + redis.call('HINCRBY', flow.key, 'z' .. edge[2], 1) - 1
-                redis.call('HINCRBY', flow.key, 'l' .. edge[2], 1)
+                local i = widen(flow, edge[2], edge[3])
                 local heir = {next = {{PART, edge[2], i}}, errbacks = {}, main = node[MAIN]}
                 table.insert(joined, load_plan(flow, cjson.decode(ARGV[n]), heir))
             end
@@ -83,7 +81,7 @@ if how == 'ok' or how == 'replaced' then
     keep_templates(flow)
 else
     local err = {result = result, id = task, called = {}, silent = how == 'silent'}
-    fail(flow, k, node, err, request, from)
+    fail(flow, k, node, err, how == 'error' and request, from)
 end
 close(flow)
 return 1

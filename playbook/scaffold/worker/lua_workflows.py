@@ -6,7 +6,7 @@ A workflow is one hash, `workflow:<id>`. Its fields:
     t<k>       how to send task k, until it is sent; of a join, how its members start
     e<k>       how to send error callback k
     l<k>       how many parts join k still waits for
-    z<k>       how many members join k got beside those of its plan
+    z<k>       of the members that join k got beside those of its plan: by which part each was added
     v<k>.<i>   part i of join k, until all are there: "v" and JSON, or "e" and an error
     nodes, errbacks, active, final
                how many nodes and error callbacks there are, how many tasks are on their way, the id of the
@@ -105,13 +105,14 @@ local function request_of(node)
 end
 
 local function call_errbacks(flow, errbacks, err, id, request, from)
+    if err.silent then return end
     local dependency = cjson.encode(err.dependency or cjson.null)
     local about = table.concat({'{"request": ', request, ', "dependency": ', dependency, ', "result": ',
                                 err.result, '}'})
     local after = {root = from.root, parent = id}
     for _, errback in ipairs(errbacks) do
         if errback[1] ~= ERRBACK then
-            follow(flow, {errback}, cjson.encode(id), after)
+            follow(flow, {errback}, about, after)
         elseif not err.called[tostring(errback[2])] then
             err.called[tostring(errback[2])] = true
             local template = cmsgpack.unpack(redis.call('HGET', flow.key, 'e' .. errback[2]))
@@ -139,7 +140,7 @@ local function fail_members(flow, k, err, from)
     local join = node_of(flow, k)
     if join.state ~= 'w' then return end
     mark(flow, k, join, 'x')
-    local original = {result = err.result, called = err.called}
+    local original = {result = err.result, called = err.called, silent = err.silent}
     for _, entry in ipairs(taken(flow, k)) do
         local member = entry[1] == START and join[NAME] ~= '' and node_of(flow, entry[2])
         if member then
@@ -152,14 +153,44 @@ local function fail_members(flow, k, err, from)
     skip(flow, join[NEXT], err, from)
 end
 
+local function added_to(flow, k)
+    local packed = redis.call('HGET', flow.key, 'z' .. k)
+    return packed and cmsgpack.unpack(packed) or {}
+end
+
+-- One more member for a join, added by part i; answers its place.
+local function widen(flow, k, i)
+    local added = added_to(flow, k)
+    table.insert(added, i)
+    redis.call('HSET', flow.key, 'z' .. k, cmsgpack.pack(added))
+    redis.call('HINCRBY', flow.key, 'l' .. k, 1)
+    return node_of(flow, k)[SIZE] + #added - 1
+end
+
+-- The places of a join's parts in the order of the list: what a part has added comes after it.
+local function order_of(flow, k, size)
+    local added, order = added_to(flow, k), {}
+    local function visit(i)
+        table.insert(order, i)
+        for n, by in ipairs(added) do
+            if by == i then visit(size + n - 1) end
+        end
+    end
+    for i = 0, size - 1 do visit(i) end
+    return order
+end
+
 local function parts_of(flow, k, size)
     local values, failed = {}, nil
-    for first = 0, size - 1, 1000 do
+    local order = order_of(flow, k, size)
+    for first = 1, #order, 1000 do
         local fields = {}
-        for i = first, math.min(first + 999, size - 1) do table.insert(fields, 'v' .. k .. '.' .. i) end
+        for n = first, math.min(first + 999, #order) do table.insert(fields, 'v' .. k .. '.' .. order[n]) end
         for _, slot in ipairs(redis.call('HMGET', flow.key, unpack(fields))) do
             if string.sub(slot, 1, 1) == 'e' then
-                failed = failed or cmsgpack.unpack(string.sub(slot, 2))
+                -- The first error counts; one that says only that there is no result, if there is no other.
+                local found = cmsgpack.unpack(string.sub(slot, 2))
+                if not failed or (failed[4] and not found[4]) then failed = found end
             else
                 table.insert(values, string.sub(slot, 2))
             end
@@ -170,8 +201,7 @@ local function parts_of(flow, k, size)
 end
 
 local function finish(flow, k, join, from)
-    local size = join[SIZE] + tonumber(redis.call('HGET', flow.key, 'z' .. k) or '0')
-    local values, failed = parts_of(flow, k, size)
+    local values, failed = parts_of(flow, k, join[SIZE])
     redis.call('HDEL', flow.key, 'l' .. k, 'z' .. k)
     if not failed then
         local value = '[' .. table.concat(values, ', ') .. ']'
@@ -183,7 +213,7 @@ local function finish(flow, k, join, from)
         return follow(flow, join[NEXT], value, from)
     end
     mark(flow, k, join, 'f')
-    local err = {result = failed[1], dependency = failed[2], called = failed[3]}
+    local err = {result = failed[1], dependency = failed[2], called = failed[3], silent = failed[4]}
     if join[NAME] ~= '' then
         store(join[ID], err.result)
         call_errbacks(flow, join[ERRBACKS], err, join[ID], request_of(join), from)
@@ -225,7 +255,8 @@ skip = function(flow, edges, err, from)
                     redis.call('SET', prefix .. ':result:' .. redis.call('HGET', flow.key, 'final'),
                                dependent(known), 'NX', 'EX', result_ttl)
                 end
-                part(flow, edge[2], edge[3], 'e' .. cmsgpack.pack({err.result, cause, err.called}), from)
+                local slot = cmsgpack.pack({err.result, cause, err.called, err.silent or false})
+                part(flow, edge[2], edge[3], 'e' .. slot, from)
             end
         elseif node.state == 'w' then
             mark(flow, edge[2], node, 'x')
@@ -243,7 +274,7 @@ end
 
 local function fail(flow, k, node, err, request, from)
     mark(flow, k, node, 'f')
-    if not err.silent then call_errbacks(flow, node[ERRBACKS], err, node[ID], request, from) end
+    if request then call_errbacks(flow, node[ERRBACKS], err, node[ID], request, from) end
     skip(flow, node[NEXT], err, from)
 end
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ConfigDict
 from taskiq import BrokerMessage, TaskiqMessage
 
+from .errors import Reject
 from .keys import Keys
 
 
@@ -80,9 +81,10 @@ class Outcome:
         result: its result; empty: it has none.
         value: what it returned, as JSON.
         failed: whether it ended with an error.
-        silent: whether it ended with neither a result nor an error of its own (`Ignore`, expired, revoked):
-            what was to follow does not run, and no error callback does.
-        rejected: why it is a dead letter now; None: it is none.
+        silent: whether it ended without a result (`Ignore`): what was to follow does not run, and no error
+            callback does.
+        revoked: whether it did not start; its own error callbacks do not run.
+        rejected: the error with which it became a dead letter; None: it is none.
         sends: messages to send.
         successor: the plan of what takes its place (JSON).
         joiners: the plans of further members of its chord's header (JSON).
@@ -92,7 +94,8 @@ class Outcome:
     value: bytes = b""
     failed: bool = False
     silent: bool = False
-    rejected: str | None = None
+    revoked: bool = False
+    rejected: Reject | None = None
     sends: list[Outgoing] = field(default_factory=list)
     successor: bytes = b""
     joiners: list[bytes] = field(default_factory=list)
@@ -102,8 +105,8 @@ class Outcome:
         """How the task ended, in the words of the scripts; empty: there will be another attempt."""
         if self.successor:
             return "replaced"
-        if self.silent:
-            return "silent"
+        if self.silent or self.revoked:
+            return "silent" if self.silent else "revoked"
         if not self.result:
             return ""
         return "error" if self.failed else "ok"

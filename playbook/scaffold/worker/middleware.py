@@ -117,7 +117,7 @@ class RetryMiddleware(TaskiqMiddleware):
             same = self.broker.formatter.dumps(_message(message, message.args, message.kwargs, {}))
             outcome.sends.append(Outgoing(delivery.queue, same.task_id, same.message, step=delivery.step))
         elif isinstance(exception, Reject):
-            outcome.rejected = f"the task rejected it: {exception.reason}"
+            outcome.rejected = exception
         elif isinstance(exception, Ignore) and delivery.step:
             outcome.silent = True
             outcome.result = error_result(IgnoredError("the task ended without a result"))

@@ -15,7 +15,7 @@ result goes:
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from taskiq import AsyncBroker, BrokerMessage, TaskiqMessage, TaskiqMiddleware
 from taskiq.kicker import AsyncKicker
@@ -26,6 +26,7 @@ from .messages import moment
 
 INHERITED, START, JOIN, PART, ERRBACK = range(5)
 Edge = list[int]
+Receives = Literal["result", "failure", None]
 
 OPTIONS = {"task_id", "queue", "countdown", "eta", "expires", "link", "link_error"}
 RESULT, ID, FAILED = "\x00result\x00", "\x00id\x00", "\x00failed\x00"
@@ -48,7 +49,7 @@ class Node:
         main: whether the workflow's result depends on it.
         entries: of a join: how its members start.
         call: of a task: its signature, ready to send.
-        receives: of a task: whether it takes the result that starts it.
+        receives: of a task: what it takes of what starts it: its result, what failed, or nothing.
         labels: of a task: further labels of its message.
     """
 
@@ -59,7 +60,7 @@ class Node:
     errbacks: list[Edge] = field(default_factory=list)
     entries: list[Edge] | None = None
     call: Signature | None = None
-    receives: bool = False
+    receives: Receives = None
     labels: dict[str, Any] = field(default_factory=dict)
 
 
@@ -72,7 +73,7 @@ class Call:
         kwargs: keyword arguments that replace its own.
         options: options that replace its own.
         id: the id of its result, if it states none.
-        receives: whether a result of another task comes in.
+        receives: what comes in: the result of another task, what failed, or nothing.
         main: whether the workflow's result depends on it.
         labels: further labels of its last task.
     """
@@ -81,7 +82,7 @@ class Call:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     id: str | None = None
-    receives: bool = False
+    receives: Receives = None
     main: bool = True
     labels: Mapping[str, Any] = field(default_factory=dict)
 
@@ -113,7 +114,7 @@ class Plan:
         """Return the plan of a canvas that is started with these arguments and options.
 
         Raises:
-            ValueError: it has a chord without a body.
+            ValueError: it has a chord without a body, or with an empty one.
         """
         plan = cls()
         given = {name: value for name, value in (options or {}).items() if value is not None}
@@ -170,12 +171,12 @@ class Plan:
                 next=[],
                 main=call.main,
                 call=task,
-                receives=call.receives and not task.immutable,
+                receives=None if task.immutable else call.receives,
                 labels=dict(call.labels),
             ),
             then,
         )
-        aside = Call(receives=True, main=False)
+        aside = Call(receives="result", main=False)
         for link in listed(task.options.get("link")):
             node.next += self._add(_fresh(signature(link)), [], aside)
         node.next += then
@@ -191,16 +192,17 @@ class Plan:
             for errback in errbacks:
                 _link_error(step, errback, last=step is steps[-1])
         for link in links if steps else ():
-            steps[-1].link(link)
+            # The members of a group have the chain's callbacks each; `Group.link` has them once.
+            for last in steps[-1].tasks if isinstance(steps[-1], Group) else steps[-1:]:
+                last.link(link)
         edges = then
         for step in reversed(steps):
-            last, first = step is steps[-1], step is steps[0]
-            step_call = Call(receives=True, main=call.main)
-            if last:
+            step_call = Call(receives="result", main=call.main)
+            if step is steps[-1]:
                 step_call = replace(step_call, id=task_id, labels=call.labels)
-            if first:
+            if step is steps[0]:
                 args, kwargs = ((), {}) if canvas.immutable else ((*call.args, *canvas.args), call.kwargs)
-                receives = call.receives and not canvas.immutable
+                receives = None if canvas.immutable else call.receives
                 step_call = replace(step_call, args=args, kwargs=kwargs, options=options, receives=receives)
             edges = self._add(step, edges, step_call)
         return edges if steps else []
@@ -239,7 +241,9 @@ class Plan:
         options.pop("task_id", None)
         delay = {name: options.pop(name) for name in ("countdown", "eta") if name in options}
         body.options.update(options)
-        ends = self._add(body, then, Call(id=call.id, receives=True, main=call.main, labels=call.labels))
+        ends = self._add(body, then, Call(id=call.id, receives="result", main=call.main, labels=call.labels))
+        if not ends:
+            raise ValueError(f"{canvas!r} has an empty body")
         args, kwargs = ((), {}) if canvas.immutable else ((*call.args, *canvas.args), call.kwargs)
         header = replace(
             call,
@@ -247,7 +251,7 @@ class Plan:
             kwargs={**canvas.kwargs, **kwargs},
             options=options | delay,
             id=None,
-            receives=call.receives and not canvas.immutable,
+            receives=None if canvas.immutable else call.receives,
             labels={},
         )
         return self._add_join(_members(canvas.tasks), ends, header, named=False)
@@ -277,8 +281,8 @@ class Plan:
             errback = signature(errback)
             if errback == OF_REPLACED:
                 found.append([INHERITED])
-            elif errback.kind:
-                found += self._add(_fresh(errback), [], Call(receives=True, main=False))
+            elif errback.kind or errback.options.get("link") or errback.options.get("link_error"):
+                found += self._add(_fresh(errback), [], Call(receives="failure", main=False))
             else:
                 if errback not in self.errbacks:
                     self.errbacks.append(errback)
@@ -361,9 +365,10 @@ async def _template(broker: AsyncBroker, node: Node) -> list[str]:
     """Return queue, beginning and end of a task's message, due time and end; the result goes between."""
     assert node.call is not None
     call = node.call
-    args = (RESULT, *call.args) if node.receives else call.args
-    text = (await message_of(broker, call, node.id, args, node.labels)).message.decode()
-    before, found, after = text.partition(f'"{_escaped(RESULT)}"')
+    args = (RESULT, *call.args) if node.receives == "result" else call.args
+    failed = FAILED if node.receives == "failure" else None
+    text = (await message_of(broker, call, node.id, args, node.labels, failed)).message.decode()
+    before, found, after = text.partition(f'"{_escaped(failed or RESULT)}"')
     return [*_sending(broker, call), before, after if found else ""]
 
 

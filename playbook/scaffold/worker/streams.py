@@ -22,11 +22,11 @@ from taskiq_redis import RedisStreamBroker
 
 from . import lua, lua_steps
 from .connections import ERRORS, TIMEOUT, async_client, is_cluster, is_outage, pool_options, pool_url
-from .errors import IgnoredError, TaskExpiredError, TaskRevokedError, WorkerLostError
+from .errors import Reject, TaskRevokedError, WorkerLostError
 from .intake import Refused, take
 from .keeper import Keeper, Pulse, Rules, drain_on_signals
 from .keys import GROUP, Keys
-from .messages import DeliveredMessage, Delivery, Entry, Outgoing, iso
+from .messages import DeliveredMessage, Delivery, Entry, Outgoing
 from .reader import Reader
 from .results import StreamResults, error_result
 from .serialization import MessageFormatter
@@ -233,16 +233,16 @@ class StreamBroker(RedisStreamBroker):
             logger.info(
                 "task %s (%s) does not start: %s", found.message.task_id, found.message.task_name, reason
             )
-            found.outcome.result, found.outcome.silent = error_result(reason), True
+            found.outcome.result, found.outcome.revoked = error_result(reason), True
             await self._complete(found)
             return None
         return found
 
     def _reason_not_to_start(self, delivery: Delivery) -> Exception | None:
         if delivery.message.task_id in self._pulse.revoked:
-            return TaskRevokedError("it was revoked")
+            return TaskRevokedError("revoked")
         if delivery.expires is not None and self.now_ms() >= delivery.expires:
-            return TaskExpiredError(f"it expired at {iso(delivery.expires)}")
+            return TaskRevokedError("expired")
         return None
 
     def now_ms(self) -> int:
@@ -293,9 +293,8 @@ class StreamBroker(RedisStreamBroker):
         delivery.done = True
         self.deliveries.pop(delivery.handle, None)
 
-    async def _reject(self, delivery: Delivery, reason: str) -> None:
-        error = IgnoredError(reason)
-        refused = Refused(reason, delivery.message.task_id if delivery.step else "", error)
+    async def _reject(self, delivery: Delivery, error: Reject) -> None:
+        refused = Refused(f"the task rejected it: {error.reason}", delivery.message.task_id, error)
         await self._bury(Entry(delivery.stream, delivery.entry, None), delivery.queue, refused)
         self._close(delivery)
 

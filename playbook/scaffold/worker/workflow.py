@@ -199,7 +199,7 @@ async def revoke(id: str) -> int:
     async def run(client: AsyncBroker) -> int:
         assert isinstance(client, StreamBroker)
         args = [client.keys.prefix, client.result_ttl, client.workflow_ttl, id]
-        result = error_result(TaskRevokedError("it was revoked"))
+        result = error_result(TaskRevokedError("revoked"))
         script = partial(client.run_step["REVOKE"], [client.keys.revoked], [*args, result])
         return int(await client.ask(script))
 

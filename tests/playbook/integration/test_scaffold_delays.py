@@ -11,7 +11,7 @@ import pytest
 from taskiq_redis import RedisStreamBroker
 
 from playbook.scaffold.worker.context import current_task
-from playbook.scaffold.worker.errors import TaskExpiredError
+from playbook.scaffold.worker.errors import TaskRevokedError
 from playbook.scaffold.worker.messages import moment
 from playbook.scaffold.worker.sending import send
 from playbook.scaffold.worker.streams import StreamBroker
@@ -130,7 +130,7 @@ async def test_an_expired_task_is_not_run_and_its_caller_learns_it(clock: Clock)
     async with receiving(clock.broker):
         for task in (late, past, after):
             result = await task.wait_result(check_interval=0.02, timeout=10)
-            assert isinstance(result.error, TaskExpiredError)
+            assert isinstance(result.error, TaskRevokedError)
         await until(lambda: clock.runs)
     assert [what for what, _ in clock.runs] == ["in time"]
 
