@@ -8,6 +8,7 @@ A client does not repeat a command by itself when the connection breaks: only th
 command may run twice.
 """
 
+import re
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -34,8 +35,14 @@ OUTAGE = (
 )
 """What a Redis that is away, full, restarting or failing over looks like. All of it passes."""
 
-REFUSALS = ("MISCONF", "NOREPLICAS", "BUSY ", "OOM")
-"""How answers begin when Redis takes no writes at the moment: disk full, replicas away, busy, memory full."""
+REFUSED = re.compile(
+    r"^(Error running script .*: -)?"
+    r"(MISCONF|NOREPLICAS|BUSY|OOM|READONLY|MASTERDOWN|LOADING|CLUSTERDOWN|TRYAGAIN)\b"
+)
+"""Answers of a Redis that takes no writes at the moment: disk full, replicas away, busy, memory full, ...
+
+Redis 6.2 wraps what a command inside a script answers, and redis-py then sees a plain error of the script.
+"""
 
 CONNECTIONS = 10
 """Most connections of one process; whoever finds all of them busy waits for one."""
@@ -77,7 +84,7 @@ def client(url: str) -> Any:
 
 def is_outage(error: BaseException) -> bool:
     """Tell whether an error is one that passes: Redis is away, full, restarting or failing over."""
-    refused = isinstance(error, exceptions.ResponseError) and str(error).startswith(REFUSALS)
+    refused = isinstance(error, exceptions.ResponseError) and REFUSED.search(str(error)) is not None
     return refused or isinstance(error, OUTAGE)
 
 
