@@ -16,6 +16,9 @@ from .messages import Delivery, Entry
 BLOCK = 0.5
 """Seconds that one read waits for a message."""
 
+GROUP_IS_GONE = ("NOGROUP", "UNBLOCKED")
+"""How answers begin when Redis came back without its data. Redis 7.0 says the latter to a read that waits."""
+
 
 class Reader:
     """Reads for the worker `name` from `queues`."""
@@ -99,7 +102,7 @@ class Reader:
                     block=int(block * 1000) or None,
                 )
         except ERRORS as error:
-            if str(error).startswith("NOGROUP"):
+            if str(error).startswith(GROUP_IS_GONE):
                 await self._declare()
             elif is_outage(error):
                 self._answer_lost = True
