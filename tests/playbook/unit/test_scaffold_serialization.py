@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import zoneinfo
 from typing import Any
 
 import pytest
@@ -14,6 +15,13 @@ from taskiq.formatters.proxy_formatter import ProxyFormatter
 
 from playbook.scaffold.worker.serialization import MessageFormatter, Serializer
 
+
+def exists_once(moment: dt.datetime) -> bool:
+    """Whether a zone's clocks show this time exactly once. Python calls other times unequal to any in another
+    zone (PEP 495), so that they cannot be compared; `test_a_time_in_a_changed_hour_is_the_same_moment`."""
+    return moment.tzinfo is None or moment == moment.astimezone(dt.UTC)
+
+
 scalars = (
     st.none()
     | st.booleans()
@@ -21,7 +29,7 @@ scalars = (
     | st.floats(allow_nan=False)
     | st.text()
     | st.binary()
-    | st.datetimes(timezones=st.none() | st.just(dt.UTC) | st.timezones())
+    | st.datetimes(timezones=st.none() | st.just(dt.UTC) | st.timezones()).filter(exists_once)
     | st.dates()
     | st.times()
     | st.decimals(allow_nan=False)
@@ -44,6 +52,14 @@ def test_arguments_arrive_as_they_were_sent(value: Any, kwargs: dict[str, Any]) 
     message = TaskiqMessage(task_id="i", task_name="t", labels={}, args=[value], kwargs=kwargs)
     formatter = MessageFormatter()
     assert formatter.loads(formatter.dumps(message).message) == message
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+@pytest.mark.parametrize("naive", [dt.datetime(2024, 3, 31, 3, 30), dt.datetime(2024, 10, 27, 3, 30)])
+def test_a_time_in_a_changed_hour_is_the_same_moment(naive: dt.datetime, fold: int) -> None:
+    sent = naive.replace(tzinfo=zoneinfo.ZoneInfo("Europe/Sofia"), fold=fold)
+    arrived = Serializer().loadb(Serializer().dumpb(sent))
+    assert (arrived.timestamp(), arrived.utcoffset()) == (sent.timestamp(), sent.utcoffset())
 
 
 def test_stock_taskiq_turns_them_into_text() -> None:
