@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
+from redis.exceptions import ResponseError
 from taskiq import AsyncBroker, AsyncTaskiqTask
 from taskiq.kicker import AsyncKicker
 from taskiq.receiver import Receiver
@@ -115,3 +117,31 @@ def site_on(server: RedisServer, folder: Path) -> Iterator[Site]:
         yield site
     finally:
         site.stop()
+
+
+def send(site: Site, *tasks: tuple[Any, ...]) -> None:
+    """Send tasks: name and arguments of each."""
+
+    async def main() -> None:
+        broker = our_broker(site.server.url)
+        for name, *args in tasks:
+            await kick(broker, name, *args)
+        await broker.shutdown()
+
+    asyncio.run(main())
+
+
+def child(worker: Process) -> psutil.Process:
+    """The process of `taskiq worker` that runs tasks."""
+    (found,) = (
+        p for p in psutil.Process(worker.pid).children() if "resource_tracker" not in str(p.cmdline())
+    )
+    return found
+
+
+def pending(site: Site) -> int:
+    """How many messages workers hold; none as long as no worker has come up."""
+    try:
+        return int(site.redis.xpending(QUEUE, GROUP)["pending"])
+    except ResponseError:
+        return 0

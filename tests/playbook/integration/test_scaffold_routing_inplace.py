@@ -1,4 +1,4 @@
-"""Routed calls in an application's own tests, where tasks run in place; and what stock TaskIQ does (T20)."""
+"""Routed calls in an application's own tests, where tasks run in place; what stock TaskIQ does (T19, T20)."""
 
 import asyncio
 import json
@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from taskiq import InMemoryBroker
 from taskiq_redis import RedisStreamBroker
 
 from playbook.lab import RedisServer
@@ -39,6 +40,21 @@ def test_tasks_run_in_place_whoever_calls() -> None:
         "after the commit": [[5], 5],
         "without a loop": 6,
     }
+
+
+async def test_stock_runs_a_task_before_the_commit_and_hides_its_error() -> None:
+    """Ours waits for the commit, and its handle raises the error: the probe above."""
+    broker = InMemoryBroker(await_inplace=True)
+    order: list[str] = []
+
+    @broker.task("t")
+    async def t() -> None:
+        order.append("run")
+        raise ValueError("no")
+
+    await t.kiq()
+    order.append("commit")
+    assert order == ["run", "commit"]
 
 
 def test_stock_breaks_when_synchronous_code_sends_twice(server: RedisServer) -> None:

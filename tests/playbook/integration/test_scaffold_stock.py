@@ -6,13 +6,15 @@ Beside each stands the name of the test that shows ours, with real workers.
 import asyncio
 import contextlib
 import json
+import pickle
 import time
 from collections import Counter
 from typing import Any
 
 import pytest
-from taskiq import AsyncBroker, SmartRetryMiddleware, TaskiqMessage
-from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
+from redis import Redis
+from taskiq import AsyncBroker, ScheduledTask, SmartRetryMiddleware, TaskiqMessage
+from taskiq_redis import ListRedisScheduleSource, RedisAsyncResultBackend, RedisStreamBroker
 
 from playbook.scaffold.worker.retries import RetryPolicy
 from tests.playbook.integration.scaffold import GROUP, QUEUE, Site, kick, our_broker, receiving, until
@@ -126,6 +128,43 @@ async def test_t5_what_was_read_when_a_worker_stops(site: Site, kind: str) -> No
     assert site.redis.xlen(QUEUE) == 10 if kind == "stock" else site.redis.xlen(QUEUE) == 10 - len(starts)
 
 
+async def test_t9_a_limit_of_length_deletes_what_has_not_run(site: Site) -> None:
+    """Ours needs none, because what is done is deleted: test_a_finished_task_leaves_its_result_only."""
+    broker = stock(site, maxlen=3, approximate=False)
+    starts = counting(broker)
+    for number in range(10):
+        await kick(broker, "count", number)
+    async with receiving(broker):
+        await until(lambda: starts == [7, 8, 9])
+        await passed(0.3)
+    assert starts == [7, 8, 9]
+
+
+async def test_t9_an_entry_that_was_trimmed_in_flight(site: Site) -> None:
+    """Redis 6.2 returns it without fields, and the worker ends; later ones drop it, and nobody learns of it.
+
+    Ours: test_an_entry_that_was_trimmed_in_flight_does_no_harm.
+    """
+    broker = stock(site, idle_timeout=50)
+    starts = counting(broker)
+    await dead_worker(site, broker)
+    site.redis.xtrim(QUEUE, maxlen=0, approximate=False)
+    await kick(broker, "count", "traffic")
+    await passed(0.1)
+    await broker.startup()
+    reading = broker.listen()
+    await (await anext(reading)).ack()  # type: ignore[misc]
+    next_read = asyncio.ensure_future(anext(reading))
+    if site.server.version.startswith("6."):
+        with pytest.raises(TypeError, match="NoneType"):
+            await asyncio.wait_for(next_read, 5)
+    else:
+        await until(lambda: site.redis.xpending(QUEUE, GROUP)["pending"] == 0)
+        next_read.cancel()
+    assert starts == []
+    await broker.shutdown()
+
+
 async def test_t17_results_are_pickled_under_the_bare_id_for_ever(site: Site) -> None:
     """Ours: test_a_finished_task_leaves_its_result_only."""
     broker = stock(site)
@@ -159,3 +198,19 @@ def test_t23_exponential_is_linear() -> None:
     assert [middleware.make_delay(message, retries) for retries in range(1, 6)] == [1, 2, 3, 4, 5]
     ours = RetryPolicy(retry_backoff=True, retry_jitter=False)
     assert [ours.next_delay(retries) for retries in range(5)] == [1, 2, 4, 8, 16]
+
+
+async def test_t31_a_schedule_waits_in_redis_as_a_pickle(site: Site) -> None:
+    """Beside it a task of ours that waits for its time there."""
+    source = ListRedisScheduleSource(site.server.url)
+    await source.add_schedule(ScheduledTask(task_name="t", labels={}, args=[1], kwargs={}, cron="0 5 * * *"))
+    await source.shutdown()
+    broker = our_broker(site.server.url)
+    await kick(broker, "t", 1, countdown=60)
+    await broker.shutdown()
+    with Redis.from_url(site.server.url) as redis:
+        (schedule,) = (redis.get(key) for key in redis.scan_iter("schedule:data:*"))
+        (waiting,) = redis.hvals("{taskiq}:payloads:default")
+    assert schedule.startswith(pickle.PROTO)
+    message, _ = json.JSONDecoder().raw_decode(waiting[waiting.index(b"{") :].decode("latin-1"))
+    assert (message["task_name"], message["args"]) == ("t", [1])

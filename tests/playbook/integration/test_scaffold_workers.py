@@ -1,52 +1,21 @@
 """Workers that are killed, stopped, overtaken or cut off from Redis: nothing is lost (traps T2 to T8)."""
 
-import asyncio
 import os
 import signal
 import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-from redis.exceptions import ResponseError
 
-from playbook.lab import Process, RedisServer, wait_until
-from tests.playbook.integration.scaffold import BROKER, GROUP, QUEUE, Site, kick, our_broker, site_on
+from playbook.lab import RedisServer, wait_until
+from tests.playbook.integration.scaffold import BROKER, QUEUE, Site, child, pending, send, site_on
 
 pytest_plugins = ("tests.playbook.integration.scaffold_fixtures",)
 pytestmark = pytest.mark.integration
 LEASE = 2.0
-
-
-def send(site: Site, *tasks: tuple[Any, ...]) -> None:
-    """Send tasks: name and arguments of each."""
-
-    async def main() -> None:
-        broker = our_broker(site.server.url)
-        for name, *args in tasks:
-            await kick(broker, name, *args)
-        await broker.shutdown()
-
-    asyncio.run(main())
-
-
-def child(worker: Process) -> psutil.Process:
-    """The process of `taskiq worker` that runs tasks."""
-    (found,) = (
-        p for p in psutil.Process(worker.pid).children() if "resource_tracker" not in str(p.cmdline())
-    )
-    return found
-
-
-def pending(site: Site) -> int:
-    """How many messages workers hold; none as long as no worker has come up."""
-    try:
-        return int(site.redis.xpending(QUEUE, GROUP)["pending"])
-    except ResponseError:
-        return 0
 
 
 @pytest.mark.parametrize("others", [1, 0], ids=["another worker", "its own restart"])

@@ -79,6 +79,21 @@ async def test_positional_arguments_are_not_taken_for_the_session(app: Celery) -
     assert await run(Twin(task, "t"), 1, "007") == ["session", 1, "007"]
 
 
+async def test_stock_takes_the_first_argument_for_the_session() -> None:
+    """The wrapper shows the signature of what it wraps, so each argument is parsed as its left neighbour."""
+
+    async def task(session: str, number: int, year: str) -> list[Any]:
+        return [number, year]
+
+    @functools.wraps(task)
+    async def naive(*args: Any, **kwargs: Any) -> Any:
+        return await task("session", *args, **kwargs)
+
+    stock = InMemoryBroker(await_inplace=True).register_task(naive, task_name="stock")
+    result = await (await stock.kiq(1, "007")).wait_result()
+    assert result.return_value == [1, 7]
+
+
 async def test_arguments_arrive_as_they_were_sent(app: Celery) -> None:
     """Celery converts nothing; TaskIQ would make 5 of "5" for an int."""
 
@@ -90,6 +105,17 @@ async def test_arguments_arrive_as_they_were_sent(app: Celery) -> None:
     stock = InMemoryBroker(await_inplace=True).register_task(lambda x: x, task_name="stock")
     stock.original_func.__annotations__["x"] = int
     assert (await (await stock.kiq("5")).wait_result()).return_value == 5
+
+
+async def test_annotations_that_exist_for_type_checkers_only(app: Celery) -> None:
+    def task(x: Any) -> Any:
+        return x
+
+    task.__annotations__["x"] = "Missing"
+    twin = Twin(app.task(task, name="t", shared=False), "t")
+    assert await run(twin, 1) == 1
+    with pytest.raises(NameError, match="Missing"):
+        InMemoryBroker().register_task(task, task_name="stock")
 
 
 def test_a_twin_does_not_look_at_the_task_when_it_is_made(app: Celery) -> None:
