@@ -211,6 +211,8 @@ class Tasks:
 
 
 NAMES = frozenset(name for name in vars(Tasks) if not name.startswith("_"))
+for _name in NAMES:
+    vars(Tasks)[_name].__qualname__ = _name  # stands in the messages of errors about arguments
 
 
 def signature(

@@ -3,23 +3,34 @@
 A case may say so in a field `call`: {"args": [..], "kwargs": {..}, "options": {..}}, all optional, as for
 `apply_async`. Recorded files leave it out even where a case was called with something; then it is worked out:
 
-- A result tells the arguments: if the structure alone cannot give the recorded result (a sum that lacks a
-  summand, an echo with other arguments), the arguments that do are looked for.
+- If a task lacks arguments, or the case has the tag `partial` and its structure alone does not give the
+  recorded result, the arguments that do are looked for. In other cases a result that does not fit is a
+  difference.
 - A case with the tag `countdown` that has no such option inside is called with a countdown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from playbook.oracle.notation import Node, callbacks, children, expanded, kind_of, walk
+from playbook.oracle.notation import Node, children, expanded, kind_of, walk
 
 COUNTDOWN = 0.5
 """Seconds; what a recorded case was called with cannot be told, and does not show."""
 
 NUMBERS = range(-10, 101)
 """Where arguments are looked for."""
+
+
+VALUES: dict[str, Callable[..., Any]] = {
+    "add": lambda x, y, z=0: x + y + (z or 0),
+    "mul": lambda x, y: x * y,
+    "tsum": sum,
+    "identity": lambda x: x,
+    "echo_args": lambda *args, **kwargs: {"args": list(args), "kwargs": kwargs},
+}
+"""What tasks return that do nothing else."""
 
 
 class UnknownValueError(Exception):
@@ -40,12 +51,20 @@ def call_of(structure: Node, tags: list[str], recorded: dict[str, Any]) -> dict[
     options = [node["options"] for node in walk(structure) if "options" in node]
     if "countdown" in tags and not any("countdown" in given for given in options):
         return {"options": {"countdown": COUNTDOWN}}
-    if "result" not in recorded or _gives(structure, {}, recorded["result"]):
+    if "result" not in recorded:
         return {}
-    for call in _candidates(recorded["result"]):
-        if _gives(structure, call, recorded["result"]):
-            return call
-    return {}
+    result = recorded["result"]
+    try:
+        complete = _value(structure, [], {}) == result or "partial" not in tags
+    except UnknownValueError:
+        return {}
+    except TypeError:
+        complete = False
+    return (
+        {}
+        if complete
+        else next((call for call in _candidates(result) if _gives(structure, call, result)), {})
+    )
 
 
 def _candidates(result: Any) -> Iterator[dict[str, Any]]:
@@ -63,16 +82,18 @@ def _candidates(result: Any) -> Iterator[dict[str, Any]]:
 def _gives(structure: Node, call: dict[str, Any], result: Any) -> bool:
     try:
         value = _value(structure, call.get("args", []), call.get("kwargs", {}))
-    except (UnknownValueError, TypeError, KeyError, IndexError):
+    except (UnknownValueError, TypeError):
         return False
-    # A result that differs in its kwargs alone is told by those that were given.
     return bool(value == result)
 
 
 def _value(node: Node, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """Return the value of a structure that is called with arguments, or raise `UnknownValueError`."""
-    if callbacks(node, "link_error") and "options" in node:
-        raise UnknownValueError
+    """Return the value of a structure that is called with arguments.
+
+    Raises:
+        UnknownValueError: only a run can tell.
+        TypeError: a task lacks arguments, or cannot take those that it has.
+    """
     kind = kind_of(node)
     if kind == "task":
         if node.get("immutable"):
@@ -96,14 +117,6 @@ def _chain(steps: list[Node], args: list[Any], kwargs: dict[str, Any]) -> Any:
 
 
 def _task(name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    if name == "add" and not kwargs and len(args) in (2, 3):
-        return sum(args[1:], start=args[0])
-    if name == "mul" and not kwargs and len(args) == 2:
-        return args[0] * args[1]
-    if name == "tsum" and not kwargs and len(args) == 1:
-        return sum(args[0])
-    if name == "identity" and not kwargs and len(args) == 1:
-        return args[0]
-    if name == "echo_args":
-        return {"args": args, "kwargs": kwargs}
-    raise UnknownValueError
+    if name not in VALUES:
+        raise UnknownValueError
+    return VALUES[name](*args, **kwargs)

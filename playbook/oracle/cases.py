@@ -81,13 +81,17 @@ def read_cases(path: Path) -> CaseFile:
 
 
 def write_cases(path: Path, content: dict[str, Any]) -> None:
-    """Write the content of a case file.
+    """Write the content of a case file, one case on each line.
 
     Raises:
         CaseFileError: the file cannot be written.
     """
+    cases = ",\n".join(json.dumps(case, ensure_ascii=False) for case in content["cases"])
+    head = {name: value for name, value in content.items() if name != "cases"}
+    lines = [f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}," for name, value in head.items()]
+    text = "\n".join(["{", *lines, '"cases": [', cases, "]", "}", ""])
     try:
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise CaseFileError(f"{path} cannot be written: {error.strerror}") from None
 

@@ -32,7 +32,7 @@ CLIENTS = {
     "taskiq": ("playbook.oracle.taskiq_side", "TaskiqClient"),
 }
 
-AT_ONCE = 12
+AT_ONCE = 8
 """How many cases may start work at the same time; more would queue up, and timing is part of some cases."""
 
 FIRST_WAIT = 3.0

@@ -106,17 +106,19 @@ def test_repeated_nodes_and_callbacks_are_walked() -> None:
         ),
         (
             {"task": "echo_args", "args": ["b"], "kwargs": {"k": 1, "j": 2}},
-            [],
+            ["partial"],
             {"result": {"args": ["a", "b"], "kwargs": {"k": 9, "j": 2}}},
             {"args": ["a"], "kwargs": {"k": 9, "j": 2}},
         ),
         (
             {"task": "echo_args", "args": ["b"], "immutable": True},
-            [],
+            ["partial"],
             {"result": {"args": ["b"], "kwargs": {}}},
             {},
         ),
         ({"task": "identity"}, [], {"result": "text"}, {"args": ["text"]}),
+        # A result that does not fit is a difference, not a call.
+        (TASK, [], {"result": 4}, {}),
         ({"task": "fail"}, [], {"error": "ExpectedError"}, {}),
         (TASK, ["countdown"], {"result": 3}, {"options": {"countdown": 0.5}}),
         ({**TASK, "options": {"countdown": 1}}, ["countdown"], {"result": 3}, {}),
