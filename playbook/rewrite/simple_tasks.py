@@ -17,7 +17,16 @@ from playbook.rewrite.rules.task_context import TaskContext
 from playbook.rewrite.supported import SIGNALS
 from playbook.tree import Tree
 
-ROUTING_MODULES = ("clients", "commits", "flags", "handles", "loops", "routing")
+ROUTING_MODULES = (
+    "canvases",
+    "clients",
+    "commits",
+    "flags",
+    "handles",
+    "loops",
+    "routing",
+    "workflow",
+)
 TWINNED = ("02_simple_tasks", "04_scheduler")
 """Phases of the plan whose tasks get their twins here. A scheduled task may have one before its schedule
 moves: beat goes on sending it to Celery."""
