@@ -8,14 +8,23 @@ INSTALLED := .venv/.installed
 # playbook watches its parent by itself.)
 GUARD := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig KILL --)
 
-.PHONY: run test lint notebooks benchmark lab clean
+# Whole files, three at a time: part of a test is waiting for processes, so that keeps two cores busy. Without
+# nbval's plugin, which no test needs and which takes a second to load.
+PYTEST := $(BIN)/pytest -p no:nbval -n 3 --dist loadfile --no-loadscope-reorder
+
+.PHONY: run test test-long lint notebooks benchmark lab clean
 
 run: $(INSTALLED)
 	@PLAYBOOK_PARENT=$$PPID exec $(GUARD) $(BIN)/playbook run
 
 test: lint
-	@exec $(GUARD) $(BIN)/pytest -n 2 --dist loadfile
+	@exec $(GUARD) $(PYTEST) tests/playbook
+	@exec $(GUARD) $(PYTEST) tests/reflector
 	@exec $(GUARD) $(BIN)/pytest --nbval --nbval-current-env notebooks
+
+# What is too long for every day: the full sizes of tests that `make test` runs scaled down.
+test-long: $(INSTALLED)
+	@exec $(GUARD) $(BIN)/pytest -m long -s tests/playbook
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check

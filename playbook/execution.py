@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# First, before the others import nbformat in their own way.
+from playbook.notebook_format import nbformat  # isort: skip
+
 import logging
 import os
 import shutil
@@ -11,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from nbclient.exceptions import DeadKernelError
 from papermill import execute_notebook  # type: ignore[import-untyped]
 from papermill.exceptions import PapermillExecutionError  # type: ignore[import-untyped]

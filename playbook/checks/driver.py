@@ -7,9 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import httpx
-
 from playbook.lab import Lab, LabError
+from playbook.lab.loopback import http_client
 from playbook.lab.programs import answers
 from playbook.lab.waiting import free_port
 
@@ -26,13 +25,16 @@ class Driver:
 
     Parameters:
         lab: a lab that is started.
+        route: the live route to set at the start; None: as it is.
     """
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, route: str | None = None) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "playbook.checks.probes.driver", str(port)]
         self.process = lab.spawn(command, name="driver", ready=answers(f"{self.url}/ready"))
+        if route is not None:
+            self.route(route)
 
     def call(self, calls: Calls) -> list[str]:
         """Call tasks through `dispatch`: name, positional and keyword arguments. Returns their ids."""
@@ -50,7 +52,8 @@ class Driver:
         Raises:
             LabError: it could not.
         """
-        response = httpx.post(f"{self.url}/{path}", json=body, timeout=TIMEOUT, trust_env=False)
+        with http_client(self.url, TIMEOUT) as http:
+            response = http.post(path, json=body)
         if response.is_error:
             raise LabError(f"the driver could not do {path}; {self.process.last_lines()}")
         return response.json()

@@ -17,6 +17,7 @@ from playbook.checks.simple_lab import taskiq_worker
 from playbook.checks.simple_scenarios import WEBHOOK
 from playbook.lab import Lab, LabError, Process, wait_until
 from playbook.lab.scenarios import api_client, ask
+from playbook.lab.tracing.trace_file import TraceReader
 from playbook.models import Model, System, TaskEvent
 
 PROBE = "playbook.checks.probes.flood"
@@ -147,19 +148,12 @@ class _Running:
     """What has started and not ended, read as the trace grows."""
 
     def __init__(self, lab: Lab) -> None:
-        self._path = lab.trace_path
-        self._read = self._path.stat().st_size
+        self._trace = TraceReader(lab.trace_path, lab.trace_path.stat().st_size)
         self._open: set[tuple[int, str, int]] = set()
 
     def pids(self) -> set[int]:
         """Processes in the middle of a task, be it that they were killed there."""
-        with self._path.open("rb") as trace:
-            trace.seek(self._read)
-            news = trace.read()
-        complete = news[: news.rfind(b"\n") + 1]
-        self._read += len(complete)
-        for line in complete.splitlines():
-            event = TaskEvent.model_validate_json(line)
+        for event in self._trace.news():
             attempt = _pid(event), event.id, event.attempt
             (self._open.add if event.kind == "start" else self._open.discard)(attempt)
         return {pid for pid, _, _ in self._open}
@@ -167,7 +161,7 @@ class _Running:
 
 @dataclass
 class _Workers:
-    """TaskIQ workers, of which the oldest is killed and replaced in the background."""
+    """TaskIQ workers, of which the oldest is killed. New ones start in the background."""
 
     lab: Lab
     modules: list[str]
@@ -177,26 +171,27 @@ class _Workers:
     def __post_init__(self) -> None:
         self.waiting: deque[Future[Process]] = deque()
 
-    def add(self) -> None:
-        """Start one more."""
-        self.waiting.append(self.threads.submit(taskiq_worker, self.lab, self.modules))
+    def add(self, worker: Process | None = None) -> None:
+        """Add one that runs, or start one more."""
+        start = partial(taskiq_worker, self.lab, self.modules)
+        self.waiting.append(self.threads.submit(lambda: worker or start()))
 
     def kill(self) -> Kill:
-        """SIGKILL the oldest in the middle of its work; start another."""
+        """SIGKILL the oldest in the middle of its work."""
         victim = self.waiting.popleft().result()
         pids = {victim.pid, *(child.pid for child in psutil.Process(victim.pid).children(recursive=True))}
         wait_until(lambda: self.running.pids() & pids, KILL_EVERY, interval=0.01)
         victim.kill()
-        self.add()
         return Kill(at=time.time(), pids=tuple(sorted(pids)))
 
 
-def run_flood(lab: Lab, modules: list[str], calls: int, kills: int) -> Flood:
+def run_flood(lab: Lab, modules: list[str], calls: int, kills: int, worker: Process | None = None) -> Flood:
     """Send `calls` calls while the route flips and `kills` workers are killed; then go back to Celery.
 
     Parameters:
-        lab: with API and a Celery worker that run. TaskIQ workers are started here, and stopped.
+        lab: with API and a Celery worker that run. TaskIQ workers are started here; none is left in the end.
         modules: what TaskIQ workers are told.
+        worker: a TaskIQ worker that runs already, to be the first that is killed.
 
     Raises:
         LabError: not all that was sent came to an end in time.
@@ -205,7 +200,7 @@ def run_flood(lab: Lab, modules: list[str], calls: int, kills: int) -> Flood:
     with ThreadPoolExecutor() as threads:
         running = _Running(lab)
         workers = _Workers(lab, modules, threads, running)
-        workers.add()
+        workers.add(worker)
         workers.add()
         plan = _plan(lab, calls, max(calls / RATE, KILL_EVERY * kills + 1))
         sending = threads.submit(lab.probe, PROBE, json.dumps(plan), timeout=plan["seconds"] + PATIENCE)
@@ -216,10 +211,12 @@ def run_flood(lab: Lab, modules: list[str], calls: int, kills: int) -> Flood:
             due = began + number * KILL_EVERY
             wait_until(partial(_is_due, due, sending), KILL_EVERY)
             killed.append(workers.kill())
+            if number < kills:
+                workers.add()
         sent = sending.result()
         flood = _settled(lab, sent, killed, running)
-        for worker in workers.waiting:
-            worker.result().stop()
+        for last in workers.waiting:
+            last.result().kill()
     return flood
 
 

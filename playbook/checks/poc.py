@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from playbook.lab.audio import TWO_SPEAKERS
 from playbook.lab.children import Children
 from playbook.lab.reflector_env import REFLECTOR
 from playbook.lab.scenarios import Upload
-from playbook.lab.waiting import free_port
+from playbook.lab.waiting import free_port, together
 from playbook.models import Observation, System
 from playbook.parity import Comparison, Policy, compare, promised_order
 from playbook.workspace import Workspace
@@ -60,7 +58,7 @@ def _observe(context: CheckContext) -> Facts:
         lab.env["PLAYBOOK_STOCK_QUEUE"] = f"{lab.redis.prefix}stock"
         facts = _without_workers(context, lab) | _early_messages(context, lab)
         facts |= lab.probe(f"{PROBES}.live")
-        _together(lab.api, lab.celery_worker)
+        together(lab.api, lab.celery_worker)
         _upload(context, lab)
         _run_the_file(context, lab)
         return facts
@@ -69,7 +67,7 @@ def _observe(context: CheckContext) -> Facts:
 def _without_workers(context: CheckContext, lab: Lab) -> dict[str, Any]:
     """What can be found out without a worker."""
     broker_module = context.application.broker.partition(":")[0]
-    found = _together(
+    found = together(
         lambda: _registrations(context, lab),
         lambda: _in_tests(context, lab),
         lambda: lab.probe(f"{PROBES}.snippets", broker_module),
@@ -115,7 +113,7 @@ def _early_messages(context: CheckContext, lab: Lab) -> dict[str, Any]:
     worker_package = context.application.broker.partition(".broker:")[0]
     modules = [_twin(context).rpartition(".")[0], f"{worker_package}.health", f"{PROBES}.live_tasks"]
     early = _send(lab, "live_tasks")
-    _, stock_ran, bare_ran = _together(
+    _, stock_ran, bare_ran = together(
         lambda: lab.taskiq_worker(modules=modules),
         lambda: _stock_ran(lab),
         lambda: _ran_without_modules(lab, len(early)),
@@ -214,12 +212,6 @@ def comparison(context: CheckContext) -> Comparison:
 def verdicts(context: CheckContext) -> list[Verdict]:
     """The guide's claims, decided."""
     return judge(CLAIMS, observe(context))
-
-
-def _together(*functions: Callable[[], Any]) -> list[Any]:
-    """Call functions at the same time; most of each is a Python process that starts."""
-    with ThreadPoolExecutor() as threads:
-        return [future.result() for future in [threads.submit(function) for function in functions]]
 
 
 def _twin(context: CheckContext) -> str:

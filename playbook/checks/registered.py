@@ -8,7 +8,7 @@ from playbook.inventory.plan import plan
 from playbook.lab import Lab
 from playbook.lab.children import Children
 from playbook.lab.reflector_env import REFLECTOR
-from playbook.lab.waiting import free_port
+from playbook.lab.waiting import free_port, together
 from playbook.models import Model
 from playbook.workspace import Workspace
 
@@ -47,8 +47,10 @@ def look(context: CheckContext, lab: Lab) -> Registered:
         (before / path).parent.mkdir(parents=True, exist_ok=True)
         (before / path).write_text(text, encoding="utf-8")
     old_lab = Children(REFLECTOR, before, context.work_dir, free_port())
-    old = old_lab.probe(PROBE, application.celery_app)
-    new = lab.probe(PROBE, application.celery_app, application.broker)
+    old, new = together(
+        lambda: old_lab.probe(PROBE, application.celery_app),
+        lambda: lab.probe(PROBE, application.celery_app, application.broker),
+    )
     known = old["celery"] | new["celery"]
     return Registered(
         celery=len(old["celery"]),

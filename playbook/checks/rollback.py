@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from playbook.checks.driver import Driver
@@ -16,7 +15,7 @@ from playbook.lab import Lab, LabError, wait_until
 from playbook.lab.children import Children
 from playbook.lab.reflector_env import REFLECTOR
 from playbook.lab.scenarios import api_client, ask
-from playbook.lab.waiting import free_port
+from playbook.lab.waiting import free_port, together
 from playbook.models import Model
 from playbook.workspace import Workspace
 
@@ -54,23 +53,19 @@ def rehearse(context: CheckContext, lab: Lab, driver: Driver, modules: list[str]
     lab.reset()
     send = _sender(lab, driver)
     scratch, undone, same_source = _rolled_back(context)
-    driver.route("celery")
-    send("celery")
-    driver.route("taskiq")
-    send("taskiq")
-    health = driver.ask("health", None)
-
     before = Children(REFLECTOR, scratch, context.work_dir / "rollback", free_port())
     before.env = dict(lab.env)
-    with ThreadPoolExecutor() as threads:
-        starts = threads.submit(celery_worker, before), threads.submit(taskiq_worker, before, modules)
-        celery, taskiq = (start.result() for start in starts)
-    with celery, taskiq:
-        celery_ran = wait_until(lambda: "celery" in _received(lab), TIMEOUT)
-        taskiq_ran = wait_until(lambda: _ended(lab, health), TIMEOUT)
-        wait_until(lambda: _dead_letters(lab), TIMEOUT)
+    health, celery, taskiq = together(
+        lambda: _send_to_both(driver, send),
+        lambda: celery_worker(before),
+        lambda: taskiq_worker(before, modules),
+    )
+    celery_ran = wait_until(lambda: "celery" in _received(lab), TIMEOUT)
+    taskiq_ran = wait_until(lambda: _ended(lab, health), TIMEOUT)
+    wait_until(lambda: lab.redis.client().xlen(f"{lab.env['TASKIQ_KEY_PREFIX']}:dead"), TIMEOUT)
     letters = _dead_letters(lab)
-    with taskiq_worker(lab, modules):
+    _, _, newer = together(celery.kill, taskiq.stop, lambda: taskiq_worker(lab, modules))
+    with newer:
         for entry in letters:
             _dead_letter_command(lab, "replay", entry)
         replayed = wait_until(lambda: "taskiq" in _received(lab), TIMEOUT)
@@ -92,6 +87,14 @@ def _sender(lab: Lab, driver: Driver) -> Callable[[str], Any]:
         transcript = ask(api, "POST", "/transcripts", json={"name": RECEIVER, "room_id": room["id"]})
     arguments = [transcript["id"]], {"room_id": room["id"]}
     return lambda event: driver.call([(WEBHOOK, arguments[0], {**arguments[1], "event_id": event})])
+
+
+def _send_to_both(driver: Driver, send: Callable[[str], Any]) -> str:
+    """Send a webhook to each system, and a task that only TaskIQ has; return the id of that."""
+    for system in ("celery", "taskiq"):
+        driver.route(system)
+        send(system)
+    return str(driver.ask("health", None))
 
 
 def _rolled_back(context: CheckContext) -> tuple[Any, list[str], bool]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from playbook.checks.driver import Driver
 from playbook.checks.simple_scenarios import Errands, Recording
 from playbook.contracts import CheckContext
@@ -15,7 +13,6 @@ from playbook.lab.scenarios import live
 from playbook.models import Observation, System
 from playbook.parity import Comparison, Policy, compare, promised_order
 
-RUNS: tuple[tuple[str, System], ...] = (("A", "celery"), ("A'", "celery"), ("B", "taskiq"))
 HURRY = 1 / 1000
 """The part of a planned retry delay that the workers of the lab really wait, on both systems."""
 
@@ -68,13 +65,9 @@ def scenarios(context: CheckContext, driver: Driver) -> tuple[Scenario, ...]:
     return Errands(driver), Recording(driver, audio), live(audio)
 
 
-def observe(
-    context: CheckContext, lab: Lab, driver: Driver, label: str, system: System
-) -> Iterator[Observation]:
-    """Run all scenarios on one system. API and workers must be up."""
-    driver.route(system)
-    for scenario in scenarios(context, driver):
-        yield lab.observe(scenario, label, system)
+def observe(context: CheckContext, lab: Lab, driver: Driver, label: str, system: System) -> list[Observation]:
+    """Run all scenarios on one system. API and workers must be up, and the route set."""
+    return [lab.observe(scenario, label, system) for scenario in scenarios(context, driver)]
 
 
 def comparison(context: CheckContext, a: Observation, a_again: Observation, b: Observation) -> Comparison:

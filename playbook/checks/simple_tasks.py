@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
-from typing import Any
 
 from playbook.checks import registered
 from playbook.checks.driver import Driver
@@ -13,7 +12,6 @@ from playbook.checks.flood import Flood, run_flood
 from playbook.checks.registered import Registered
 from playbook.checks.rollback import Rollback, rehearse
 from playbook.checks.simple_lab import (
-    RUNS,
     celery_worker,
     comparison,
     observe,
@@ -34,7 +32,7 @@ from playbook.checks.simple_verdicts import (
 )
 from playbook.contracts import Check, CheckContext, CheckResult
 from playbook.errors import PlaybookError
-from playbook.lab import Lab
+from playbook.lab.waiting import together
 from playbook.models import Model, Observation
 from playbook.parity import Comparison
 from playbook.phases import SimpleTasksParameters
@@ -76,33 +74,20 @@ def _look(context: CheckContext) -> Seen:
     assert isinstance(options, SimpleTasksParameters)
     modules = task_modules(context)
     with open_lab(context) as lab:
-        _, driver, celery, taskiq, known = together(
-            lab.api,
-            lambda: Driver(lab),
-            lambda: celery_worker(lab),
-            lambda: taskiq_worker(lab, modules),
-            lambda: registered.look(context, lab),
-        )
-        observations = a_a_b(context, lab, driver)
-        taskiq.stop()
-        flood = run_flood(lab, modules, options.calls, options.kills)
-        celery.stop()
+        _, driver, celery = together(lab.api, lambda: Driver(lab, route="celery"), lambda: celery_worker(lab))
+        with ThreadPoolExecutor() as threads:
+            # Needed later. Meanwhile most of what Celery does is waiting for the next attempt.
+            starting = threads.submit(taskiq_worker, lab, modules)
+            looking = threads.submit(registered.look, context, lab)
+            a, a_again = (observe(context, lab, driver, label, "celery") for label in ("A", "A'"))
+            taskiq, known = starting.result(), looking.result()
+        driver.route("taskiq")
+        b = observe(context, lab, driver, "B", "taskiq")
+        flood = run_flood(lab, modules, options.calls, options.kills, taskiq)
+        celery.kill()
         rollback = rehearse(context, lab, driver, modules)
+    observations = {runs[0].scenario: runs for runs in zip(a, a_again, b, strict=True)}
     return Seen(registered=known, observations=observations, flood=flood, rollback=rollback)
-
-
-def together(*functions: Callable[[], Any]) -> list[Any]:
-    """Call functions at the same time; most of each is a Python process that starts."""
-    with ThreadPoolExecutor() as threads:
-        return [future.result() for future in [threads.submit(function) for function in functions]]
-
-
-def a_a_b(
-    context: CheckContext, lab: Lab, driver: Driver
-) -> dict[str, tuple[Observation, Observation, Observation]]:
-    """Run all scenarios on Celery, on Celery again, and on TaskIQ; return A, A' and B by scenario."""
-    a, a_again, b = ([*observe(context, lab, driver, label, system)] for label, system in RUNS)
-    return {runs[0].scenario: runs for runs in zip(a, a_again, b, strict=True)}
 
 
 def observations(context: CheckContext, scenario: str) -> tuple[Observation, Observation, Observation]:

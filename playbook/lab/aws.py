@@ -7,14 +7,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self
 
 import boto3
-import httpx
 from botocore.config import Config
 
+from playbook.lab.loopback import answers, http_client
 from playbook.lab.process import Process
+from playbook.lab.server import Server
 from playbook.lab.surroundings import child_env
 from playbook.lab.waiting import free_port
 from playbook.models import QueueMessage, StoredObject
@@ -25,7 +25,7 @@ START_TIMEOUT = 30.0
 BATCH = 10  # most that SQS hands out at once
 
 
-class Aws:
+class Aws(Server):
     """Our own S3 and SQS on a free loopback port, empty at the start.
 
     Parameters:
@@ -44,7 +44,7 @@ class Aws:
         self.queues = list(queues)
         self.port = free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
-        self.process: Process | None = None
+        self._clients: dict[str, Any] = {}
 
     def start(self) -> Self:
         """Start the server; create buckets and queues."""
@@ -52,7 +52,7 @@ class Aws:
         self.process = Process(
             command, name="moto's server", log_path=self.folder / "aws.log", env=child_env()
         )
-        self.process.wait_ready(self._ready, START_TIMEOUT)
+        self.process.wait_ready(lambda: answers(f"{self.endpoint}/moto-api/data.json"), START_TIMEOUT)
         self._create()
         return self
 
@@ -62,35 +62,30 @@ class Aws:
         for queue in self.queues:
             self.sqs().create_queue(QueueName=queue)
 
-    def _ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.endpoint}/moto-api/data.json", timeout=5.0, trust_env=False).is_success
-        except httpx.TransportError:
-            return False
-
-    def stop(self) -> None:
-        """Stop the server; what it held is gone."""
-        if self.process is not None:
-            self.process.stop()
-            self.process = None
-
     def reset(self) -> None:
         """Delete all objects and all messages, also those that a client has in hand; buckets and queues stay.
 
         Through moto's own reset: SQS allows one purge of a queue in sixty seconds, and moto keeps to that.
         """
-        httpx.post(f"{self.endpoint}/moto-api/reset", timeout=5.0, trust_env=False).raise_for_status()
+        with http_client(self.endpoint) as http:
+            http.post("/moto-api/reset").raise_for_status()
         self._create()
 
     def s3(self) -> Any:
-        """Return a boto3 client for S3."""
+        """Return the boto3 client for S3; threads may share it."""
         return self._client("s3")
 
     def sqs(self) -> Any:
-        """Return a boto3 client for SQS."""
+        """Return the boto3 client for SQS; threads may share it."""
         return self._client("sqs")
 
     def _client(self, service: Literal["s3", "sqs"]) -> Any:
+        # Kept, because boto3 reads the service's whole description for each new one.
+        if service not in self._clients:
+            self._clients[service] = self._new_client(service)
+        return self._clients[service]
+
+    def _new_client(self, service: Literal["s3", "sqs"]) -> Any:
         # A session of its own: boto3's default one is not safe across threads.
         return boto3.session.Session().client(
             service,
@@ -152,14 +147,6 @@ class Aws:
         for handle in handles:
             sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
         return list(found.values())
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def _parsed(body: str) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -21,8 +20,8 @@ from playbook.lab.errors import LabError
 from playbook.lab.redis_server import ExternalRedis, RedisServer
 from playbook.lab.reflector_env import REFLECTOR
 from playbook.lab.target import Services, Target
-from playbook.lab.tracing.trace_file import TRACE_VARIABLE, read_trace
-from playbook.lab.waiting import free_port
+from playbook.lab.tracing.trace_file import TRACE_VARIABLE, TraceReader, by_time
+from playbook.lab.waiting import free_port, together
 from playbook.lab.world import World
 from playbook.models import Effects, Observation, System, TaskEvent
 
@@ -80,7 +79,8 @@ class Lab(Children):
         self.aws = Aws(self.logs_dir, target.buckets, target.queues)
         self.world = World(self.logs_dir)
         self._recorders: list[Recorder] = []
-        self._trace_start = 0
+        self._reader = TraceReader(self.trace_path)
+        self._events: list[TaskEvent] = []
         self.env = {**self._settings(), **(env or {})}
 
     def _settings(self) -> dict[str, str]:
@@ -116,12 +116,9 @@ class Lab(Children):
         self.logs_dir.mkdir(parents=True, exist_ok=True)
         empty_folder(self.data_dir)
         self.trace_path.write_bytes(b"")
-        self._trace_start = 0
+        self._forget_trace()
         try:
-            with ThreadPoolExecutor() as threads:
-                starts = (self.redis.start, self.aws.start, self.world.start, self._start_database)
-                for future in [threads.submit(start) for start in starts]:
-                    future.result()
+            together(self.redis.start, self.aws.start, self.world.start, self._start_database)
         except BaseException:
             self.stop()
             raise
@@ -137,10 +134,10 @@ class Lab(Children):
         """Stop the application's processes, then the services. Logs, trace and data stay."""
         self._close_recorders()
         try:
-            _in_parallel(process.stop for process in self._processes)
+            together(*(process.stop for process in self._processes))
         finally:
             self._processes.clear()
-            _in_parallel((self.redis.stop, self.aws.stop, self.world.stop, self.database.stop))
+            together(self.redis.stop, self.aws.stop, self.world.stop, self.database.stop)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -165,7 +162,8 @@ class Lab(Children):
 
     def trace(self) -> list[TaskEvent]:
         """Return the task events since the last `reset`."""
-        return read_trace(self.trace_path, self._trace_start)
+        self._events = by_time([*self._events, *self._reader.news()])
+        return list(self._events)
 
     def effects(self) -> Effects:
         """Read what the application has left behind: rows, requests, messages, objects, queues, files."""
@@ -189,7 +187,7 @@ class Lab(Children):
         self.world.clear()
         self.world.calm()
         empty_folder(self.data_dir)
-        self._trace_start = self.trace_path.stat().st_size
+        self._forget_trace(self.trace_path.stat().st_size)
 
     def observe(self, scenario: Scenario, label: str, system: System) -> Observation:
         """Reset, run a scenario, and collect what it left behind.
@@ -247,15 +245,11 @@ class Lab(Children):
             balance[event.id, event.attempt] += 1 if event.kind == "start" else -1
         return not any(balance.values())
 
+    def _forget_trace(self, offset: int = 0) -> None:
+        self._reader = TraceReader(self.trace_path, offset)
+        self._events = []
+
     def _close_recorders(self) -> None:
         for recorder in self._recorders:
             recorder.close()
         self._recorders.clear()
-
-
-def _in_parallel(functions: Iterable[Callable[[], None]]) -> None:
-    """Call all functions at the same time; wait for all; raise the first error."""
-    with ThreadPoolExecutor() as threads:
-        futures = [threads.submit(function) for function in functions]
-    for future in futures:
-        future.result()

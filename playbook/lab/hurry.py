@@ -2,7 +2,8 @@
 
 What a task asks for stays what it is, and is traced as planned; only the waiting is cut. The environment
 variable PLAYBOOK_HURRY is the part of a planned delay that is really waited, for instance 0.01.
-PLAYBOOK_PATIENCE is the longest time-out (seconds) of the HTTP clients in a worker.
+PLAYBOOK_PATIENCE is the longest time-out (seconds) of the HTTP clients in a worker. They also share the
+certificates that they trust: each client would read all of them again, which takes longer than a task.
 
 Under Celery the due time is changed when the next attempt is published (docs: userguide/signals,
 `before_task_publish`), under TaskIQ when the attempt has been planned and is not sent yet. Calls with a
@@ -69,13 +70,15 @@ class HurryMiddleware(TaskiqMiddleware):
 
 
 def impatient(initialise: Callable[..., None]) -> Callable[..., None]:
-    """Wrap the constructor of an HTTP client so that its time-out in seconds is cut to PLAYBOOK_PATIENCE."""
+    """Wrap the constructor of an HTTP client so that its time-out in seconds is cut to PLAYBOOK_PATIENCE, and
+    no certificates are read."""
+    trusted = httpx.create_ssl_context()
 
     @functools.wraps(initialise)
     def wrapper(self: Any, *args: Any, **options: Any) -> None:
         if isinstance(options.get("timeout"), int | float):
             options["timeout"] = min(options["timeout"], float(os.environ[PATIENCE_VARIABLE]))
-        initialise(self, *args, **options)
+        initialise(self, *args, **{"verify": trusted, **options})
 
     return wrapper
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from sqlalchemy import text
@@ -15,6 +14,7 @@ from sqlalchemy import text
 from playbook.lab.effects.rows import in_transaction
 from playbook.lab.errors import LabError
 from playbook.lab.process import Process
+from playbook.lab.server import Server
 from playbook.lab.waiting import free_port
 
 START_TIMEOUT = 60.0
@@ -42,7 +42,7 @@ def find_postgres() -> Path:
     )
 
 
-class PostgresServer:
+class PostgresServer(Server):
     """A PostgreSQL on a free loopback port, without durability; its data are gone after `stop`.
 
     Parameters:
@@ -56,7 +56,6 @@ class PostgresServer:
         self.log_path = folder / "postgres.log"
         self.port = free_port()
         self.url = f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/postgres"
-        self.process: Process | None = None
         self._data: Path | None = None
         # PostgreSQL refuses to run as root.
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
@@ -101,11 +100,3 @@ class PostgresServer:
         if self._data is not None:
             shutil.rmtree(self._data, ignore_errors=True)
             self._data = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

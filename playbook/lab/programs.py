@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-import httpx
-
+from playbook.lab import loopback
 from playbook.lab.errors import LabError
 from playbook.lab.process import Process
 
@@ -82,11 +81,4 @@ def taskiq_says(text: str, times: int = 1) -> Probe:
 
 def answers(url: str) -> Probe:
     """Return a probe: does the address answer with success?"""
-
-    def ready(_: Process) -> bool:
-        try:
-            return httpx.get(url, timeout=5.0, trust_env=False).is_success
-        except httpx.TransportError:
-            return False
-
-    return ready
+    return lambda _: loopback.answers(url)

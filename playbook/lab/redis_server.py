@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import redis
@@ -13,6 +12,7 @@ import redis
 from playbook.lab.errors import LabError
 from playbook.lab.masking import mask_url
 from playbook.lab.process import Process
+from playbook.lab.server import Server
 from playbook.lab.waiting import free_port
 
 PROGRAMS = ("redis-server", "valkey-server")
@@ -61,20 +61,39 @@ def ping_redis(url: str, timeout: float = CONNECT_TIMEOUT) -> None:
         raise LabError(f"Redis at {mask_url(url)} cannot be used: {reason}") from None
 
 
-class RedisServer:
+class Redis(Server):
+    """A Redis, our own or somebody else's.
+
+    Attributes:
+        url: where it is.
+        prefix: what the names of all our keys begin with.
+    """
+
+    url: str
+    prefix = ""
+
+    def client(self) -> redis.Redis:
+        """Return a new synchronous client that answers with `str`. It does not add the prefix."""
+        return redis.Redis.from_url(self.url, decode_responses=True)
+
+    @property
+    def version(self) -> str:
+        """The server's Redis version."""
+        with self.client() as client:
+            return str(client.info("server")["redis_version"])
+
+
+class RedisServer(Redis):
     """A Redis server of our own on a free loopback port: starts empty, keeps nothing on disk.
 
     Parameters:
         folder: the server's working folder and log; created.
     """
 
-    prefix = ""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.process: Process | None = None
 
     def start(self) -> Self:
         """Start the server, also again after `stop`: empty, at the same URL."""
@@ -103,32 +122,8 @@ class RedisServer:
         except redis.RedisError:
             return False
 
-    def stop(self) -> None:
-        """Stop the server; what it held is gone."""
-        if self.process is not None:
-            self.process.stop()
-            self.process = None
 
-    def client(self) -> redis.Redis:
-        """Return a new synchronous client that answers with `str`."""
-        return redis.Redis.from_url(self.url, decode_responses=True)
-
-    @property
-    def version(self) -> str:
-        """The server's Redis version."""
-        with self.client() as client:
-            return str(client.info("server")["redis_version"])
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-
-class ExternalRedis:
+class ExternalRedis(Redis):
     """A Redis that somebody else runs. It is never flushed: our keys carry a prefix and are removed by name.
 
     Parameters:
@@ -150,16 +145,6 @@ class ExternalRedis:
         ping_redis(self.url)
         return self
 
-    def client(self) -> redis.Redis:
-        """Return a new synchronous client that answers with `str`. It does not add the prefix."""
-        return redis.Redis.from_url(self.url, decode_responses=True)
-
-    @property
-    def version(self) -> str:
-        """The server's Redis version."""
-        with self.client() as client:
-            return str(client.info("server")["redis_version"])
-
     def clean(self) -> int:
         """Remove the keys that carry our prefix, by name; return how many there were."""
         # Escaped for SCAN's glob pattern. Names are bytes here: those of others need not be text.
@@ -174,11 +159,3 @@ class ExternalRedis:
     def stop(self) -> None:
         """Remove our keys; the server goes on."""
         self.clean()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

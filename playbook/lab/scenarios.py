@@ -11,6 +11,7 @@ import httpx
 from playbook.lab.audio import TWO_SPEAKERS
 from playbook.lab.environment import Lab
 from playbook.lab.errors import LabError
+from playbook.lab.loopback import http_client
 
 WEBHOOK_SECRET = "a secret of the lab"  # noqa: S105 - known on purpose, so that signatures can be checked
 HTTP_TIMEOUT = 30.0
@@ -91,7 +92,7 @@ def room_settings(lab: Lab) -> dict[str, Any]:
 
 def api_client(lab: Lab) -> httpx.Client:
     """Return an HTTP client for the API."""
-    return httpx.Client(base_url=f"{lab.api_url}/v1", timeout=HTTP_TIMEOUT, trust_env=False)
+    return http_client(f"{lab.api_url}/v1", HTTP_TIMEOUT)
 
 
 def ask(api: httpx.Client, method: str, path: str, **options: Any) -> Any:

@@ -1,10 +1,12 @@
-"""Waiting for a condition instead of for a fixed time, and free ports."""
+"""Waiting for a condition instead of for a fixed time, or for several things at once; and free ports."""
 
 from __future__ import annotations
 
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 INTERVAL = 0.05
 
@@ -26,6 +28,20 @@ def wait_until(condition: Callable[[], object], timeout: float, interval: float 
             return False
         time.sleep(interval)
     return True
+
+
+def together(*functions: Callable[[], Any]) -> list[Any]:
+    """Call functions at the same time, each in a thread; most of them wait for a process.
+
+    Returns:
+        What they return, when all have ended.
+
+    Raises:
+        Exception: the first error, when all have ended.
+    """
+    with ThreadPoolExecutor(len(functions) or 1) as threads:
+        futures = [threads.submit(function) for function in functions]
+    return [future.result() for future in futures]
 
 
 def free_port() -> int:

@@ -3,10 +3,9 @@
 Whatever is shown must be masked already: no password may be in a run's `result.json` or in a notebook.
 """
 
-from playbook.report.orders import order_graph
-from playbook.report.overview import inventory_figure
-from playbook.report.page import render_run
-from playbook.report.style import Chart, png
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from playbook.report.tables import (
     canvas_view,
     checks_table,
@@ -15,8 +14,14 @@ from playbook.report.tables import (
     findings_table,
     modules_table,
 )
-from playbook.report.timelines import timeline
 from playbook.report.views import View, diff_view, table
+
+if TYPE_CHECKING:
+    from playbook.report.orders import order_graph
+    from playbook.report.overview import inventory_figure
+    from playbook.report.page import render_run
+    from playbook.report.style import Chart, png
+    from playbook.report.timelines import timeline
 
 __all__ = [
     "Chart",
@@ -35,3 +40,19 @@ __all__ = [
     "table",
     "timeline",
 ]
+
+# Figures need matplotlib and the page needs nbconvert. Each takes long to import, and seldom are both needed.
+_LATER = {
+    "order_graph": "orders",
+    "inventory_figure": "overview",
+    "render_run": "page",
+    "Chart": "style",
+    "png": "style",
+    "timeline": "timelines",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+# First, before the others import nbformat in their own way.
+from playbook.notebook_format import nbformat  # isort: skip
+
 from pathlib import Path
 
-import nbformat
 from jinja2 import Environment
 from markupsafe import Markup
 from nbconvert import HTMLExporter

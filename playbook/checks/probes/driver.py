@@ -68,15 +68,15 @@ async def old(request: web.Request) -> web.Response:
     """One old transcript that can be removed; one that cannot, for its recording is said to lie in a bucket
     that does not exist; one that has an owner; and one that is not old."""
     bucket, then = str(settings.RECORDING_STORAGE_BUCKET), utcnow() - timedelta(days=30)
-    async with get_session_context() as session:
-        await _recorded(session, "removable", bucket, created_at=then)
-        await _recorded(session, "stuck", "no-such-bucket", created_at=then)
-        await _recorded(session, "owned", bucket, created_at=then, user_id="ada")
-        await _recorded(session, "recent", bucket)
+    async with get_session_context() as session, storage.aws_client("s3") as s3:
+        await _recorded(session, s3, "removable", bucket, created_at=then)
+        await _recorded(session, s3, "stuck", "no-such-bucket", created_at=then)
+        await _recorded(session, s3, "owned", bucket, created_at=then, user_id="ada")
+        await _recorded(session, s3, "recent", bucket)
     return web.json_response(None)
 
 
-async def _recorded(session: Session, name: str, bucket: str, **values: Any) -> None:
+async def _recorded(session: Session, s3: Any, name: str, bucket: str, **values: Any) -> None:
     recording = await recordings_controller.add(session, bucket_name=bucket, object_key=f"{name}/talk.wav")
     transcript = await transcripts_controller.add(
         session, name, recording_id=recording.id, audio_location="storage", **values
@@ -86,9 +86,8 @@ async def _recorded(session: Session, name: str, bucket: str, **values: Any) -> 
     places = [(settings.TRANSCRIPT_STORAGE_BUCKET, transcript.storage_audio_path)]
     if bucket == settings.RECORDING_STORAGE_BUCKET:
         places.append((bucket, recording.object_key))
-    async with storage.aws_client("s3") as s3:
-        for place, key in places:
-            await s3.put_object(Bucket=place, Key=key, Body=AUDIO)
+    for place, key in places:
+        await s3.put_object(Bucket=place, Key=key, Body=AUDIO)
 
 
 @routes.post("/meeting")

@@ -27,10 +27,10 @@ HIGH = "en-us+f3"
 LOW = "en-gb+m3"
 
 DIALOGUE = (
-    (HIGH, "Good morning. Did the new recorder arrive at the harbour office?"),
-    (LOW, "Yes, it came yesterday. We tested both microphones, and the sound is clear."),
-    (HIGH, "Great. Then let us record the council meeting on Thursday."),
-    (LOW, "Agreed. I will book the room and ask everybody for their consent."),
+    (HIGH, "Good morning. Did the new recorder arrive?"),
+    (LOW, "Yes, it came yesterday. The sound of both microphones is clear."),
+    (HIGH, "Great. Then let us record the meeting."),
+    (LOW, "Agreed. I will ask everybody for their consent."),
 )
 
 Samples = NDArray[np.int16]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +41,35 @@ def write_event(event: TaskEvent) -> None:
         os.close(target)
 
 
-def read_trace(path: Path, offset: int = 0) -> list[TaskEvent]:
-    """Read the events of a trace file.
+class TraceReader:
+    """Reads a trace file as it grows; each line is read once.
 
     Parameters:
         path: the file; one that does not exist yet is empty.
         offset: byte to start at; the start of a line.
-
-    Returns:
-        The events by time. (The end of a task may be written after the start of what follows it.)
     """
-    if not path.exists():
-        return []
-    with path.open("rb") as trace:
-        trace.seek(offset)
-        events = [TaskEvent.model_validate_json(line) for line in trace if line.endswith(b"\n")]
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self.path = path
+        self.offset = offset
+
+    def news(self) -> list[TaskEvent]:
+        """Return the events that have been written since the last call, in the order of the file."""
+        if not self.path.exists():
+            return []
+        with self.path.open("rb") as trace:
+            trace.seek(self.offset)
+            written = trace.read()
+        complete = written[: written.rfind(b"\n") + 1]
+        self.offset += len(complete)
+        return [TaskEvent.model_validate_json(line) for line in complete.splitlines()]
+
+
+def read_trace(path: Path, offset: int = 0) -> list[TaskEvent]:
+    """Read the events of a trace file, by time; parameters as for `TraceReader`."""
+    return by_time(TraceReader(path, offset).news())
+
+
+def by_time(events: Iterable[TaskEvent]) -> list[TaskEvent]:
+    """Sort events. (The end of a task may be written after the start of what follows it.)"""
     return sorted(events, key=lambda event: event.at)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
 from pydantic import TypeAdapter
 
 from playbook.lab.errors import LabError
+from playbook.lab.loopback import answers, http_client
 from playbook.lab.process import Process
+from playbook.lab.server import Server
 from playbook.lab.surroundings import child_env
 from playbook.lab.waiting import free_port
 from playbook.models import Request
@@ -21,7 +22,7 @@ START_TIMEOUT = 20.0
 _REQUESTS = TypeAdapter(list[Request])
 
 
-class World:
+class World(Server):
     """The outside world as a process of its own.
 
     Parameters:
@@ -36,9 +37,7 @@ class World:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.process: Process | None = None
-        # No proxy of the environment may come between: everything is on loopback.
-        self._http = httpx.Client(base_url=f"{self.url}/_control", timeout=10.0, trust_env=False)
+        self._http = http_client(f"{self.url}/_control", timeout=10.0)
 
     def start(self) -> Self:
         """Start the server and wait until it answers."""
@@ -46,20 +45,8 @@ class World:
         self.process = Process(
             command, name="the outside world", log_path=self.folder / "world.log", env=child_env()
         )
-        self.process.wait_ready(self._ready, START_TIMEOUT)
+        self.process.wait_ready(lambda: answers(f"{self.url}/_control/requests"), START_TIMEOUT)
         return self
-
-    def _ready(self) -> bool:
-        try:
-            return self._http.get("/requests").is_success
-        except httpx.TransportError:
-            return False
-
-    def stop(self) -> None:
-        """Stop the server."""
-        if self.process is not None:
-            self.process.stop()
-            self.process = None
 
     def requests(self, service: str | None = None) -> list[Request]:
         """Return the requests received so far, of one service or of all, in the order of arrival."""
@@ -114,11 +101,3 @@ class World:
         if response.is_error:
             raise LabError(f"the outside world refused {method} {path}: {response.text}")
         return response
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -79,22 +79,26 @@ def run(site: Site, count: int, seconds: float, every: float, most: int | None) 
 
 
 def test_a_thousand_tasks_and_three_kills(site: Site) -> None:
+    """The size of every day; the full one is below."""
     run(site, 1_000, 0.08, every=1.5, most=3)
 
 
-@pytest.mark.benchmark
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_ten_thousand_tasks_and_a_kill_every_two_seconds(site: Site) -> None:
+    """The full size of `test_a_thousand_tasks_and_three_kills`."""
     run(site, 10_000, 0.05, every=2.0, most=None)
 
 
 def test_memory_is_given_back(site: Site) -> None:
+    """The size of every day; the full one is below."""
     memory_after(site, 5_000)
 
 
-@pytest.mark.benchmark
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_memory_is_given_back_after_a_hundred_thousand_tasks(site: Site) -> None:
+    """The full size of `test_memory_is_given_back`."""
     memory_after(site, 100_000)
 
 

@@ -48,10 +48,7 @@ def bounds(name: str, retries: int) -> tuple[float, float]:
     return (0 if policy.retry_jitter else longest), longest
 
 
-def test_twelve_policies_live(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Celery prefers these to what an app is told, and the application's own suite sets them for its process.
-    monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
-    monkeypatch.delenv("CELERY_RESULT_BACKEND", raising=False)
+def test_twelve_policies_live(site: Site) -> None:
     celery = [sys.executable, "-m", "celery", "-A", "scaffold_retry_tasks:app", "worker", "--pool", "threads"]
     site.start([*celery, "--concurrency", "4", "--loglevel", "info"], "ready.")
     site.worker(tasks="scaffold_retry_tasks")

@@ -83,8 +83,8 @@ def make_shop(base: Path) -> Path:
 
 def write_notebook(path: Path, percent_text: str) -> None:
     """Write a notebook from its text version (jupytext, percent format)."""
+    from playbook.notebook_format import nbformat  # isort: skip - before jupytext imports it in its own way
     import jupytext
-    import nbformat
 
     path.parent.mkdir(exist_ok=True)
     notebook = jupytext.reads(percent_text, fmt="py:percent")

@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 
 from playbook.errors import PlaybookError
+from playbook.notebook_format import nbformat
 from playbook.report import png, render_run, timeline
 from tests.playbook.unit.parity_samples import live, observation
 

@@ -23,7 +23,7 @@ def test_the_recording_is_small_speech() -> None:
     with wave.open(str(SAMPLE)) as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 16_000)
         assert 10 <= file.getnframes() / 16_000 <= 20
-    assert SAMPLE.stat().st_size < 700_000
+    assert SAMPLE.stat().st_size < 500_000
 
 
 def test_two_voices_take_turns() -> None:

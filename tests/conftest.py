@@ -1,0 +1,33 @@
+"""The order of the test files: long ones first, so that no core is idle at the end of a parallel run.
+
+pytest-xdist hands out whole files, one after the other, in this order (`--no-loadscope-reorder`).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+LONGEST = (
+    "test_simple_tasks",
+    "test_simple_floods",
+    "test_runner_kill",
+    "test_runner",
+    "test_scaffold_workers",
+    "test_poc_checks",
+    "test_cli",
+    "test_runner_papermill",
+    "test_lab_workers",
+    "test_rewrite_simple_tasks",
+)
+"""Names of the files that take longest, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, then what starts processes, then the rest; each file in its own order."""
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> tuple[int, bool]:
+    name = item.path.stem
+    place = LONGEST.index(name) if name in LONGEST else len(LONGEST)
+    return place, item.get_closest_marker("integration") is None
