@@ -67,6 +67,7 @@ def in_process(function: Callable[..., Any], limits: Limits) -> Callable[..., An
         job = Job(function.__module__, here.request, here.policy)
         ended = await in_child(job, limits.hard, args, kwargs)
         here.attempts.extend(ended.attempts)
+        here.joiners.extend(ended.joiners)
         if ended.override_max_retries is not None:
             here.override_max_retries = ended.override_max_retries
         if ended.error is not None:

@@ -47,7 +47,11 @@ if flow then
     end
 end
 if remove(stream, group, entry) == 0 then return 0 end
-if node and node.state ~= 's' then return 3 end
+if node and node.state ~= 's' then
+    -- A dead letter that was sent again: the workflow has failed without it, but it has a result now.
+    if node.state == 'f' and how == 'ok' then store(task, result) end
+    return 3
+end
 
 local from = {root = root or task, parent = task}
 if how == 'replaced' and not node then

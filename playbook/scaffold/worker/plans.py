@@ -29,6 +29,11 @@ Edge = list[int]
 Receives = Literal["result", "failure", None]
 
 OPTIONS = {"task_id", "queue", "countdown", "eta", "expires", "link", "link_error"}
+WITHOUT_EFFECT = {"ignore_result", "retry", "retry_policy", "serializer", "compression", "add_to_parent"}
+"""Options of Celery's that say how it sends, or keeps a result: nothing is lost without them."""
+REFUSED = {"priority", "routing_key", "exchange", "headers", "shadow", "time_limit", "soft_time_limit"}
+"""Options of Celery's that change what happens, and that TaskIQ cannot keep."""
+
 RESULT, ID, FAILED = "\x00result\x00", "\x00id\x00", "\x00failed\x00"
 """What stands in a message for what is not known yet."""
 
@@ -412,9 +417,12 @@ async def message_of(
 
     Raises:
         TypeError: an argument cannot be sent as JSON.
+        ValueError: it has an option that cannot be kept.
     """
+    if refused := sorted(call.options.keys() & REFUSED):
+        raise ValueError(f"{call!r}: there is no option {', '.join(refused)} here")
     task = broker.find_task(call.task)
-    own = {name: value for name, value in call.options.items() if name not in OPTIONS}
+    own = {name: value for name, value in call.options.items() if name not in OPTIONS | WITHOUT_EFFECT}
     kicker: AsyncKicker[..., Any] = AsyncKicker(
         call.task, broker, {**(task.labels if task else {}), **own, **labels}
     )

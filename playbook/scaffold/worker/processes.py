@@ -26,6 +26,7 @@ from pebble import ProcessExpired, ProcessPool
 from taskiq import TaskiqEvents, TaskiqState
 
 from ..settings import settings
+from .canvas import Signature
 from .retries import NextAttempt, RetryPolicy
 from .running import Request, Running, entered
 
@@ -71,12 +72,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """What a child process has to say about an attempt, further attempts that it asked for included."""
+    """What a child process has to say about an attempt, and what the task asked for: see `Running`."""
 
     value: Any
     error: BaseException | None
     attempts: list[NextAttempt]
     override_max_retries: int | None
+    joiners: list[Signature]
 
 
 async def in_child(job: Job, limit: float | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ended:
@@ -155,7 +157,7 @@ def run_job(job: Job, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ended:
                     value = asyncio.run(_result(value))
         except Exception as raised:
             error = _picklable(raised)
-    return Ended(value, error, here.attempts, here.override_max_retries)
+    return Ended(value, error, here.attempts, here.override_max_retries, here.joiners)
 
 
 async def _result(awaitable: Awaitable[Any]) -> Any:

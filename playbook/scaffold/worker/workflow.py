@@ -43,6 +43,7 @@ __all__ = [
     "chain",
     "chord",
     "chunks",
+    "drawn",
     "group",
     "launch",
     "launch_sync",
@@ -56,6 +57,13 @@ __all__ = [
 POLLS = (0.01, 0.02, 0.05, 0.1)
 """Seconds between looks at a result that somebody waits for; the last for all further ones."""
 
+COLOURS = {
+    "waiting": "white",
+    "sent": "lightblue",
+    "done": "palegreen",
+    "failed": "salmon",
+    "skipped": "lightgrey",
+}
 STATES = {"w": "waiting", "s": "sent", "d": "done", "f": "failed", "x": "skipped"}
 
 
@@ -163,7 +171,7 @@ class Step:
 
     Attributes:
         id: its id.
-        name: name of the task; empty for a group.
+        name: name of the task; `group` for a group whose list is a result; empty for a chord's header.
         state: `waiting` for what comes before it, `sent` (a group: its members are), `done`, `failed`, or
             `skipped`, because what comes before it failed or it was revoked.
         next: ids of what gets its result.
@@ -185,6 +193,16 @@ async def status(id: str) -> list[Step]:
         return [Step(id, name, STATES[state], tuple(next)) for id, name, state, next in found]
 
     return await with_client(look)
+
+
+def drawn(steps: Sequence[Step]) -> str:
+    """Return steps as a graph in Graphviz' language, coloured by their state."""
+    lines = ["digraph workflow {", "  rankdir=LR;", "  node [shape=box, style=filled];"]
+    for step in steps:
+        label = f"{step.name or 'all of them'}\\n{step.state}"
+        lines.append(f'  "{step.id}" [label="{label}", fillcolor="{COLOURS[step.state]}"];')
+    lines += [f'  "{step.id}" -> "{after}";' for step in steps for after in step.next]
+    return "\n".join([*lines, "}"])
 
 
 async def revoke(id: str) -> int:
