@@ -1,7 +1,7 @@
 """The TaskIQ broker of this application.
 
-Workers are started with `taskiq worker PACKAGE.worker.broker:broker MODULE ...`: name every module that
-defines tasks after the broker. A message whose task no module has defined becomes a dead letter.
+Workers are started with `python -m PACKAGE.worker MODULE ...`: name every module that defines tasks. A
+message whose task no module has defined becomes a dead letter.
 """
 
 from taskiq import AsyncBroker, InMemoryBroker

@@ -11,7 +11,17 @@ import psutil
 import pytest
 
 from playbook.lab import RedisServer, wait_until
-from tests.playbook.integration.scaffold import BROKER, QUEUE, Site, child, pending, send, site_on
+from tests.playbook.integration.scaffold import (
+    BROKER,
+    QUEUE,
+    READY,
+    TASKS,
+    Site,
+    child,
+    pending,
+    send,
+    site_on,
+)
 
 pytest_plugins = ("tests.playbook.integration.scaffold_fixtures",)
 pytestmark = pytest.mark.integration
@@ -144,15 +154,26 @@ def test_a_worker_survives_that_redis_stands_still(tmp_path: Path) -> None:
         assert {child(worker).pid, child(other).pid} == pids
 
 
+PROMPT = [sys.executable, "-m", "playbook.scaffold.worker", TASKS, "--workers"]
+
+
 def test_an_idle_worker_stops_within_a_second(site: Site) -> None:
     """On Python 3.11 the stock broker's worker hangs for more than a minute here."""
-    command = [sys.executable, "-m", "playbook.scaffold.worker", "scaffold_tasks", "--workers", "1"]
-    worker = site.start(command, "Listening started.")
+    worker = site.start([*PROMPT, "1"], READY)
     asked = time.monotonic()
     os.kill(worker.pid, signal.SIGTERM)
     worker.wait(20)
     assert time.monotonic() - asked < 1
     assert worker.returncode == 0
+
+
+def test_a_worker_that_is_told_to_stop_while_it_starts_its_processes_stops(site: Site) -> None:
+    """In the middle of a fork an error that a signal handler raises would be dropped."""
+    for _ in range(3):
+        worker = site.start([*PROMPT, "4"], "Started process worker-0")
+        os.kill(worker.pid, signal.SIGTERM)
+        worker.wait(20)
+        assert worker.returncode == 0
 
 
 def test_the_stock_command_line_stops_too(site: Site) -> None:
