@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 from redis import Redis
 
@@ -33,6 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "retry_then": {"max_retries": 5},
     "retry_always": {"max_retries": 2},
     "retry_always_noexc": {"max_retries": 2},
+    "mark_retry": {"max_retries": 5},
     "autoretry_fail": {"max_retries": 2, "default_retry_delay": 0.05, "autoretry_for": (ExpectedError,)},
 }
 """Options of the tasks that have any; they mean the same on both systems."""
@@ -109,6 +110,23 @@ class Tasks:
 
     def errback_new(self, request: Any, exc: Any, traceback: Any) -> None:
         self.append_to_redis_list("errback_new", {"id": request.id, "exc": type(exc).__name__})
+
+    # Leaves of random canvases: each notes its name when it runs, and the result shows where all data went
+
+    def mark(self, *args: Any, name: str) -> list[Any]:
+        self.append_to_redis_list("marks", name)
+        return [name, list(args)]
+
+    def mark_fail(self, *args: Any, name: str) -> None:
+        self.append_to_redis_list("marks", name)
+        raise ExpectedError(name)
+
+    def mark_retry(self, *args: Any, name: str) -> list[Any]:
+        noted = self.mark(*args, name=name)
+        return cast(list[Any], self.retry_then(noted, fails=1))
+
+    def mark_error(self, request_id: str, *, name: str) -> None:
+        self.append_to_redis_list("marks", name)
 
     # Errors
 
