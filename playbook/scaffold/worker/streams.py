@@ -136,7 +136,11 @@ class StreamBroker(RedisStreamBroker):
         Raises:
             redis.exceptions.RedisError: Redis cannot be reached.
         """
-        await self.ask(partial(self._send, Outgoing.of(message, self.queues[0])))
+        await self.send(Outgoing.of(message, self.queues[0]))
+
+    async def send(self, outgoing: Outgoing) -> None:
+        """Send a message that is ready; see `kick`."""
+        await self.ask(partial(self._send, outgoing))
 
     async def _send(self, outgoing: Outgoing) -> None:
         if outgoing.due or outgoing.expires or outgoing.step:

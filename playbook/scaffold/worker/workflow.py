@@ -31,6 +31,7 @@ from .canvas import (
 from .clients import with_client, with_client_sync
 from .errors import ChordError, TaskRevokedError
 from .in_place import run_in_place
+from .messages import Outgoing
 from .plans import Plan
 from .results import dumps, error_result
 from .running import running
@@ -156,6 +157,11 @@ async def start(
     here = running.get()
     root, parent = lineage or ((here.request.root_id, here.request.id) if here else (None, None))
     data = await plan.as_data(client)
+    if len(plan.nodes) == 1 and not data["errbacks"] and data["templates"][0]:
+        # One task and nothing after it: a message like any other.
+        queue, due, expires, before, _ = data["templates"][0]
+        step = f"- - {root or plan.final} {parent or '-'}"
+        return await client.send(Outgoing(queue, plan.final, before.encode(), due, expires, step))
     if not plan.entries:
         await client.redis.set(client.keys.result(plan.final), _NOTHING, ex=client.result_ttl)
         return

@@ -21,14 +21,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from taskiq import AsyncBroker
+from taskiq import AsyncBroker, AsyncTaskiqTask
 from taskiq_redis import RedisStreamClusterBroker, RedisStreamSentinelBroker
 
 from playbook.lab import Process, RedisServer, wait_until
 from playbook.lab.redis_server import find_redis
 from playbook.lab.waiting import free_port
+from playbook.scaffold.worker.canvas import chord
 from playbook.scaffold.worker.connections import client
+from playbook.scaffold.worker.plans import Plan
 from playbook.scaffold.worker.sending import send
+from playbook.scaffold.worker.workflow import start
 from tests.playbook.integration.scaffold import GROUP, our_broker, receiving, until
 
 pytestmark = pytest.mark.integration
@@ -141,7 +144,7 @@ def answers(node: Any) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["cluster", "sentinel", "tls"])
-async def test_tasks_results_delays_and_retries(kind: str, request: pytest.FixtureRequest) -> None:
+async def test_tasks_results_delays_retries_and_workflows(kind: str, request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue(kind)
     broker = our_broker(url, queues=("default", "other"), lease=1.0)
 
@@ -153,6 +156,10 @@ async def test_tasks_results_delays_and_retries(kind: str, request: pytest.Fixtu
     async def again(self: Any) -> None:
         raise self.retry(exc=ValueError("no"))
 
+    @broker.task("total")
+    async def total(numbers: list[int]) -> int:
+        return sum(numbers)
+
     looking = client(url)
     async with receiving(broker):
         tasks = [
@@ -162,6 +169,10 @@ async def test_tasks_results_delays_and_retries(kind: str, request: pytest.Fixtu
         ]
         results = [await task.wait_result(check_interval=0.02, timeout=10) for task in tasks]
         assert [result.return_value for result in results] == [2, 4, 6]
+        plan = Plan.of(chord([double.s(1), double.s(2).set(queue="other", countdown=0.1)], total.s()))
+        await start(plan, broker)
+        chorded = AsyncTaskiqTask[int](plan.final, broker.result_backend)
+        assert (await chorded.wait_result(check_interval=0.02, timeout=10)).return_value == 6
         failed = await (await again.kiq()).wait_result(check_interval=0.02, timeout=10)
         assert isinstance(failed.error, ValueError)
         await until(lambda: looking.xlen(broker.keys.stream("default")) == 0)
