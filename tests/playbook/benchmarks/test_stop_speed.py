@@ -3,19 +3,18 @@
 The moment of the signal is spread over a second, because taskiq's manager looks once a second.
 """
 
-import os
 import random
-import signal
 import statistics
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from playbook.lab import RedisServer, wait_until
-from tests.playbook.integration.scaffold import BROKER, READY, TASKS, Site, site_on
+from tests.playbook.integration.scaffold import BROKER, READY, TASKS, Site, gone, site_on
 
 pytestmark = pytest.mark.benchmark
 STOPS = 20
@@ -36,10 +35,13 @@ def stopped(site: Site, line: list[str]) -> float:
     worker = site.start([sys.executable, "-m", *line, TASKS, "--workers", "2"], READY)
     assert wait_until(lambda: site.redis.info("clients")["blocked_clients"] == 2, 10)
     time.sleep(random.random())
+    manager = psutil.Process(worker.pid)
     asked = time.monotonic()
-    os.kill(worker.pid, signal.SIGTERM)
-    assert worker.wait(20) == 0
-    return time.monotonic() - asked
+    manager.terminate()
+    assert wait_until(lambda: gone(manager), 20, interval=0.01)
+    taken = time.monotonic() - asked
+    assert worker.wait(10) == 0
+    return taken
 
 
 def test_idle_stops(site: Site) -> None:

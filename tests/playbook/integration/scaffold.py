@@ -145,3 +145,11 @@ def pending(site: Site) -> int:
         return int(site.redis.xpending(QUEUE, GROUP)["pending"])
     except ResponseError:
         return 0
+
+
+def gone(process: psutil.Process) -> bool:
+    """Whether a process has ended, be it that its parent has not noticed yet."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

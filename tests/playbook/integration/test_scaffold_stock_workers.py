@@ -9,7 +9,6 @@ import signal
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from playbook.lab import Process, RedisServer, wait_until
@@ -21,6 +20,7 @@ from tests.playbook.integration.scaffold import (
     TASKS,
     Site,
     child,
+    gone,
     pending,
     send,
     site_on,
@@ -101,7 +101,7 @@ def test_t7_a_redis_outage_ends_a_stock_worker_and_its_task(tmp_path: Path) -> N
         assert wait_until(lambda: pending(site) == 1, 10)
         site.redis.save()
         server.stop()
-        assert wait_until(lambda: not runs.is_running() or runs.status() == psutil.STATUS_ZOMBIE, 10)
+        assert wait_until(lambda: gone(runs), 10)
         assert not file.exists(), "the task died with its process"
         server.start()
         assert wait_until(lambda: worker.log_path.read_text().count(READY) > 1, 15)
