@@ -91,6 +91,18 @@ def _simple_tasks_checks() -> tuple[Check, ...]:
     return CHECKS
 
 
+def _pipelines_slice(application: Application, tree: Tree) -> Slice:
+    from playbook.rewrite.pipelines import slice_
+
+    return slice_(application, tree)
+
+
+def _pipelines_checks() -> tuple[Check, ...]:
+    from playbook.checks.pipelines import CHECKS
+
+    return CHECKS
+
+
 PHASES: tuple[Phase, ...] = (
     Phase(
         name="00_inventory",
@@ -114,6 +126,14 @@ PHASES: tuple[Phase, ...] = (
         slice=_simple_tasks_slice,
         load_checks=_simple_tasks_checks,
         parameters=SimpleTasksParameters,
+    ),
+    Phase(
+        name="03_pipelines",
+        title="Pipelines",
+        summary="Moves both pipelines with chain, group and chord; kills a worker in each of their tasks.",
+        needs=("02_simple_tasks",),
+        slice=_pipelines_slice,
+        load_checks=_pipelines_checks,
     ),
 )
 

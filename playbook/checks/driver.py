@@ -16,6 +16,7 @@ HEEDED = 1.0
 """Seconds within which every process heeds a live route (worker/flags.py)."""
 
 TIMEOUT = 30.0
+PROGRAM = "playbook.checks.probes.driver"
 
 Calls = Sequence[tuple[str, Sequence[Any], Mapping[str, Any]]]
 
@@ -26,12 +27,13 @@ class Driver:
     Parameters:
         lab: a lab that is started.
         route: the live route to set at the start; None: as it is.
+        program: the module that runs in it.
     """
 
-    def __init__(self, lab: Lab, route: str | None = None) -> None:
+    def __init__(self, lab: Lab, route: str | None = None, program: str = PROGRAM) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "playbook.checks.probes.driver", str(port)]
+        command = [sys.executable, "-m", program, str(port)]
         self.process = lab.spawn(command, name="driver", ready=answers(f"{self.url}/ready"))
         if route is not None:
             self.route(route)

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 from playbook.contracts import CheckContext
 from playbook.inventory import inventory
-from playbook.inventory.plan import plan
 from playbook.lab import Lab
 from playbook.lab.children import Children
 from playbook.lab.reflector_env import REFLECTOR
 from playbook.lab.waiting import free_port, together
 from playbook.models import Model
+from playbook.rewrite.dual_mode import tasks_of
 from playbook.workspace import Workspace
 
-PHASE = "02_simple_tasks"
+SIMPLE = "02_simple_tasks"
 PROBE = "playbook.checks.probes.registrations"
 
 
 class Registered(Model):
     """What is registered.
 
-    `celery`: number of Celery tasks. `differs`: those whose registration is another now. `simple`: names of
-    the tasks that the plan gives to this phase. `twins`: signature by task of what is registered on both.
+    `celery`: number of Celery tasks. `differs`: those whose registration is another now. `planned`: names of
+    the tasks that the plan gives to the phase. `twins`: signature by task of what is registered on both.
     """
 
     celery: int
     differs: list[str]
-    simple: list[str]
+    planned: list[str]
     twins: dict[str, str]
 
     @property
     def missing(self) -> list[str]:
-        """Simple tasks without a twin."""
-        return [name for name in self.simple if name not in self.twins]
+        """Planned tasks without a twin."""
+        return [name for name in self.planned if name not in self.twins]
 
     @property
     def injected(self) -> list[str]:
@@ -39,11 +39,11 @@ class Registered(Model):
         return [n for n, signature in self.twins.items() if "session" in signature or "self" in signature]
 
 
-def look(context: CheckContext, lab: Lab) -> Registered:
-    """Ask both systems, in the source of before and in the migrated one."""
+def look(context: CheckContext, lab: Lab, phase: str = SIMPLE) -> Registered:
+    """Ask both systems, in the source of before a phase and in the migrated one."""
     application = context.application
     before = context.work_dir / "before"
-    for path, text in Workspace(context.run_dir, application).before(PHASE).items():
+    for path, text in Workspace(context.run_dir, application).before(phase).items():
         (before / path).parent.mkdir(parents=True, exist_ok=True)
         (before / path).write_text(text, encoding="utf-8")
     old_lab = Children(REFLECTOR, before, context.work_dir, free_port())
@@ -55,14 +55,12 @@ def look(context: CheckContext, lab: Lab) -> Registered:
     return Registered(
         celery=len(old["celery"]),
         differs=sorted(name for name in known if old["celery"].get(name) != new["celery"].get(name)),
-        simple=simple_tasks(context),
+        planned=tasks_of_phase(context, phase),
         twins={name: str(signature) for name, signature in new["taskiq"].items() if name in new["celery"]},
     )
 
 
-def simple_tasks(context: CheckContext) -> list[str]:
-    """Names of the tasks that the plan gives to this phase, in the application as it was."""
+def tasks_of_phase(context: CheckContext, name: str) -> list[str]:
+    """Names of the tasks that the plan gives to a phase, in the application as it was."""
     found = inventory(context.application.root_path)
-    (phase,) = (phase for phase in plan(found).phases if phase.phase == PHASE)
-    places = {(item.path, item.line) for item in phase.items if item.list == "tasks"}
-    return sorted(task.name for task in found.tasks if (task.path, task.line) in places)
+    return sorted(task.name for task in tasks_of(found, (name,)))

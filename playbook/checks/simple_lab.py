@@ -25,16 +25,22 @@ LEASE = 2.0
 HURRY_MODULE = "playbook.lab.hurry"
 
 
-def open_lab(context: CheckContext) -> Lab:
-    """Return the lab for a phase's checks, not started yet. Its retries and time-outs are in a hurry."""
+def open_lab(context: CheckContext, folder: str = "lab", lease: float = LEASE) -> Lab:
+    """Return the lab for a phase's checks, not started yet. Its retries and time-outs are in a hurry.
+
+    Parameters:
+        context: of the phase.
+        folder: below the phase's own, for logs and data.
+        lease: seconds after which the tasks of a killed TaskIQ worker are taken over.
+    """
     lab = Lab(
         context.workspace,
-        context.work_dir / "lab",
+        context.work_dir / folder,
         redis_url=context.redis_url,
         database_url=context.database_url,
     )
     lab.env["TASKIQ_KEY_PREFIX"] = f"{lab.redis.prefix}{{taskiq}}"
-    lab.env["TASKIQ_LEASE"] = str(LEASE)
+    lab.env["TASKIQ_LEASE"] = str(lease)
     lab.env["PLAYBOOK_HURRY"] = str(HURRY)
     lab.env["PLAYBOOK_PATIENCE"] = str(PATIENCE)
     return lab

@@ -127,14 +127,14 @@ def _celery_unchanged(context: CheckContext) -> CheckResult:
 
 def _twins(context: CheckContext) -> CheckResult:
     found = look(context).registered
-    if found.missing or found.injected or not found.simple:
+    if found.missing or found.injected or not found.planned:
         return CheckResult.failed(f"Without a twin: {found.missing}; expect too much: {found.injected}")
-    return CheckResult.passed(f"All {len(found.simple)} tasks of this phase have twins", found.twins)
+    return CheckResult.passed(f"All {len(found.planned)} tasks of this phase have twins", found.twins)
 
 
 def _routed(context: CheckContext) -> CheckResult:
     seen = look(context)
-    return ran_where_routed(seen.observations, seen.registered.simple)
+    return ran_where_routed(seen.observations, seen.registered.planned)
 
 
 def _kills(context: CheckContext) -> int:

@@ -17,6 +17,7 @@ from playbook.report.tables import (
 from playbook.report.views import View, diff_view, table
 
 if TYPE_CHECKING:
+    from playbook.report.attempts import Attempt, attempts_figure
     from playbook.report.orders import order_graph
     from playbook.report.overview import inventory_figure
     from playbook.report.page import render_run
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from playbook.report.timelines import timeline
 
 __all__ = [
+    "Attempt",
     "Chart",
     "View",
+    "attempts_figure",
     "canvas_view",
     "checks_table",
     "claims_table",
@@ -43,6 +46,8 @@ __all__ = [
 
 # Figures need matplotlib and the page needs nbconvert. Each takes long to import, and seldom are both needed.
 _LATER = {
+    "Attempt": "attempts",
+    "attempts_figure": "attempts",
     "order_graph": "orders",
     "inventory_figure": "overview",
     "render_run": "page",
