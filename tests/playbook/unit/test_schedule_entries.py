@@ -5,6 +5,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from taskiq import InMemoryBroker, ScheduledTask
+
+from playbook.scaffold.worker.crontab import crontab
 from playbook.scaffold.worker.schedule_entries import (
     NEVER,
     Entry,
@@ -17,9 +20,6 @@ from playbook.scaffold.worker.schedule_source import DurableSource, label_entrie
 from playbook.scaffold.worker.schedule_store import instant, microseconds
 from playbook.scaffold.worker.scheduler_agenda import Agenda, find_slot
 from playbook.scaffold.worker.scheduler_loop import SchedulerLoop
-from taskiq import InMemoryBroker, ScheduledTask
-
-from playbook.scaffold.worker.crontab import crontab
 from playbook.scaffold.worker.schedules import schedule
 
 BERLIN = ZoneInfo("Europe/Berlin")
