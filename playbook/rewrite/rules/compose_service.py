@@ -1,4 +1,4 @@
-"""The compose file has a service for the TaskIQ worker."""
+"""The compose file has services for TaskIQ's processes."""
 
 from __future__ import annotations
 
@@ -7,47 +7,50 @@ from dataclasses import dataclass
 
 from playbook.rewrite.rule import Outcome, Refusal
 
-PROCESS = "taskiq-worker"
 KEY = re.compile(r"^(\s*)([\w.-]+):\s*(#.*)?$")
 
 
 @dataclass(frozen=True)
 class ComposeService:
-    """The service that starts the Celery worker gets a copy that starts TaskIQ's.
+    """The service that starts a process of Celery's gets a copy that starts TaskIQ's.
 
-    It is the one whose `command` hands `worker` to the start script.
+    It is the one whose `command` hands `worker`, or `beat`, to the start script.
 
     Attributes:
-        script: name of the start script that knows `taskiq-worker`.
+        script: name of the start script that knows the process.
+        process: what the script calls it.
+        beside: what the script calls Celery's.
     """
 
     script: str
+    process: str = "taskiq-worker"
+    beside: str = "worker"
 
     def apply(self, source: str) -> Outcome:
         """Add the service to a compose file."""
         lines = source.splitlines(keepends=True)
-        command = re.compile(rf'^\s*command:.*{re.escape(self.script)}["\']?[,\s]+["\']?worker\b')
+        command = re.compile(rf'^\s*command:.*{re.escape(self.script)}["\']?[,\s]+["\']?{self.beside}\b')
         number = next((i for i, line in enumerate(lines) if command.match(line)), None)
-        if PROCESS in source:
+        if self.process in source:
             return Outcome(source)
         if number is None:
-            return _without(lines)
+            return _without(lines, self.beside)
         start = next((i for i in range(number, -1, -1) if KEY.match(lines[i])), None)
         if start is None:
-            reason = "cannot tell which service this belongs to; add one for the TaskIQ worker by hand"
+            reason = f"cannot tell which service this belongs to; add one for {self.process} by hand"
             return Outcome(source, (Refusal(number + 1, "service", reason),))
         end = _end(lines, start)
-        key = re.sub(r"[\w.-]+", PROCESS, lines[start], count=1)
-        called = re.sub(r"\bworker\b(?!.*\bworker\b)", PROCESS, lines[number])
+        key = re.sub(r"[\w.-]+", self.process, lines[start], count=1)
+        called = re.sub(rf"\b{self.beside}\b(?!.*\b{self.beside}\b)", self.process, lines[number])
         copy = [key, *lines[start + 1 : number], called, *lines[number + 1 : end]]
         return Outcome("".join([*lines[:end], "\n", *copy, *lines[end:]]))
 
 
-def _without(lines: list[str]) -> Outcome:
-    """The file as it is, with a refusal if it starts a Celery worker in another way."""
+def _without(lines: list[str], beside: str) -> Outcome:
+    """The file as it is, with a refusal if it starts Celery's process in another way."""
     for number, line in enumerate(lines, start=1):
-        if re.search(r"\bcelery\b.*\bworker\b", line) and not line.lstrip().startswith("#"):
-            reason = "this starts Celery's worker directly; add a service for TaskIQ's by hand"
+        if re.search(rf"\bcelery\b.*\b{beside}\b", line) and not line.lstrip().startswith("#"):
+            reason = f"this starts Celery's {beside} directly; add a service for TaskIQ's by hand"
             return Outcome("".join(lines), (Refusal(number, "service", reason),))
     return Outcome("".join(lines))
 

@@ -1,4 +1,4 @@
-"""The start script can start a TaskIQ worker as well."""
+"""The start script can start TaskIQ's processes as well."""
 
 from __future__ import annotations
 
@@ -8,46 +8,49 @@ from dataclasses import dataclass
 
 from playbook.rewrite.rule import Outcome, Refusal
 
-PROCESS = "taskiq-worker"
 WIDTH = 98
 LABEL = re.compile(r"^(\s*)([\w-]+)\)\s*$")
-CELERY_WORKER = re.compile(r"\bcelery\b.*\sworker\b")
 
 
 @dataclass(frozen=True)
 class StartScript:
-    """A `case` branch that starts the Celery worker is followed by `taskiq-worker)`.
+    """A `case` branch that starts a process of Celery's is followed by one for TaskIQ's.
+
+    The worker is followed by `taskiq-worker)`, beat by `taskiq-scheduler)`.
 
     Texts that list the processes stay as they are, and are reported: tests may look at them.
 
     Attributes:
-        command: what starts the worker.
+        command: what starts the process.
+        process: what the script is to call it.
+        beside: what Celery calls its own.
     """
 
     command: str
+    process: str = "taskiq-worker"
+    beside: str = "worker"
 
     def apply(self, source: str) -> Outcome:
-        """Add the branch to a shell script that has one for the Celery worker."""
+        """Add the branch to a shell script that has one for Celery's process."""
         lines = source.splitlines(keepends=True)
-        number = next((i for i, line in enumerate(lines) if CELERY_WORKER.search(line)), None)
-        if number is None or any(line.strip() == f"{PROCESS})" for line in lines):
+        celery = re.compile(rf"\bcelery\b.*\s{re.escape(self.beside)}\b")
+        number = next((i for i, line in enumerate(lines) if celery.search(line)), None)
+        if number is None or any(line.strip() == f"{self.process})" for line in lines):
             return Outcome(source)
         label = _label_above(lines, number)
         end = _end_below(lines, number)
         if label is None or end is None:
-            reason = (
-                f"this does not stand in a branch of a case; start TaskIQ's worker beside it: {self.command}"
-            )
-            return Outcome(source, (Refusal(number + 1, "celery worker", reason),))
+            reason = f"this does not stand in a branch of a case; start TaskIQ's beside it: {self.command}"
+            return Outcome(source, (Refusal(number + 1, f"celery {self.beside}", reason),))
         indent = re.match(r"\s*", lines[number])
         inner = indent.group() if indent else ""
         outer, name = label
         branch = [
-            f"{outer}{PROCESS})\n",
+            f"{outer}{self.process})\n",
             *_wrapped(f"exec {self.command}", inner),
             re.sub(r"\S.*", ";;", lines[end]),
         ]
-        refusals = tuple(_texts(lines, name, number))
+        refusals = tuple(_texts(lines, name, number, self.process))
         return Outcome("".join([*lines[: end + 1], *branch, *lines[end + 1 :]]), refusals)
 
 
@@ -73,10 +76,10 @@ def _end_below(lines: list[str], number: int) -> int | None:
     return next((i for i in range(number, len(lines)) if lines[i].strip() == ";;"), None)
 
 
-def _texts(lines: list[str], name: str, number: int) -> list[Refusal]:
+def _texts(lines: list[str], name: str, number: int, process: str) -> list[Refusal]:
     """The lines that list the processes by name."""
     labels = {found.group(2) for line in lines if (found := LABEL.match(line))}
-    reason = f"this text names the processes; add {PROCESS} by hand, and to the tests that look at it"
+    reason = f"this text names the processes; add {process} by hand, and to the tests that look at it"
     return [
         Refusal(i + 1, "start script", reason)
         for i, line in enumerate(lines)

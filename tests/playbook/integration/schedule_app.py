@@ -64,7 +64,7 @@ def stamp(headers: dict[str, Any], **_: Any) -> None:
     headers["sent_at"] = time.time()
 
 
-@app.task
+@app.task(expires=3600, queue="celery")
 def run(name: str) -> None:
     redis.rpush(LOG, name)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from playbook.lab import RedisServer, wait_until
-from tests.playbook.integration.scaffold import LOG
+from tests.playbook.integration.scaffold import LOG, QUEUE
 from tests.playbook.integration.schedule_site import (
     ENTRIES,
     LAST,
@@ -56,6 +56,7 @@ def test_replicas_share_every_slot_and_one_may_be_killed(make: Make) -> None:
     fired = site.wait_fired(8, *INTERVALS)
     assert faults(fired, INTERVALS) == NONE
     assert {f.system for f in fired} == {"taskiq"}
+    assert all("expires" in fields for _, fields in site.redis.xrange(QUEUE) if "#" not in fields["data"])
     assert all(f.late >= -0.001 for f in fired)
 
 

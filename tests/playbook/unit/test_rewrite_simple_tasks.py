@@ -10,7 +10,7 @@ from playbook.config import Application, load_application
 from playbook.contracts import Slice
 from playbook.inventory import inventory
 from playbook.inventory.plan import plan
-from playbook.rewrite import poc, simple_tasks
+from playbook.rewrite import poc, schedules, simple_tasks
 from playbook.tree import Tree, read_tree
 
 ROOT = Path(__file__).parents[3]
@@ -125,8 +125,13 @@ def test_the_worker_is_started_with_every_module_that_has_tasks(
 
 def test_every_module_of_the_runtime_is_copied_by_one_phase() -> None:
     modules = {path.stem for path in (ROOT / "playbook/scaffold/worker").glob("*.py")} - {"__init__"}
-    assert {*poc.WORKER_MODULES, *simple_tasks.ROUTING_MODULES} == modules
-    assert not set(poc.WORKER_MODULES) & set(simple_tasks.ROUTING_MODULES)
+    copied = [
+        *poc.WORKER_MODULES,
+        *simple_tasks.ROUTING_MODULES,
+        *schedules.SCHEDULER_MODULES,
+        schedules.MODULE,
+    ]
+    assert sorted(copied) == sorted(modules)
 
 
 def test_the_routes_are_settings(after: Slice) -> None:
