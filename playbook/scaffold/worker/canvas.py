@@ -205,6 +205,7 @@ class Chain(Signature):
     def __or__(self, other: Any) -> Signature:
         if not isinstance(other, Signature):
             return NotImplemented
+        other = unrolled(other)
         if isinstance(other, Chain):
             return reduce(operator.or_, other.unchained(), self)
         if is_empty(other):
@@ -213,7 +214,7 @@ class Chain(Signature):
             return other
         merges = _merges(self.tasks, other)
         steps = deepcopy(self.tasks) if merges else self.unchained()
-        return Chain(_joined(steps, deepcopy(unrolled(other))), self.options if merges else {})
+        return Chain(_joined(steps, deepcopy(other)), self.options if merges else {})
 
     def as_dict(self) -> dict[str, Any]:
         return super().as_dict() | {"kwargs": {"tasks": [task.as_dict() for task in self.tasks]}}
@@ -302,9 +303,9 @@ class Chord(Signature):
     def __or__(self, other: Any) -> Signature:
         if not isinstance(other, Signature):
             return NotImplemented
-        other = unrolled(other)
-        if isinstance(other, (Group, Chain)):
+        if isinstance(other, Chain) or isinstance(unrolled(other), Group):
             return super().__or__(other)
+        other = unrolled(other)
         copy = deepcopy(self)
         copy.body = copy._body() | other
         return copy

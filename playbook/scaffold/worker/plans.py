@@ -227,7 +227,7 @@ class Plan:
         options = {**canvas.options, **call.options}
         group_id = options.pop("task_id", None) or call.id
         members = _members(canvas.tasks)
-        if not then and len(members) == 1 and _ends_in_group(members[0]):
+        if not then and not call.receives and len(members) == 1 and _ends_in_group(members[0]):
             # As celery/canvas.py, `group.apply_async`, has it: the inner group's list is the result.
             return self._add(members[0], then, replace(call, options=options))
         # What waits for the list of a group that ends a workflow, or a replaced task, looks for a result.
