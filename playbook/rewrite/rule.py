@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import libcst as cst
@@ -44,9 +45,15 @@ class Rule(Protocol):
         """
 
 
+@lru_cache(maxsize=4)
 def parse(source: str) -> MetadataWrapper:
-    """Parse a module so that names can be resolved in it."""
-    return MetadataWrapper(cst.parse_module(source))
+    """Parse a module so that names can be resolved in it.
+
+    Resolving takes long, and what was resolved is kept with the result: rules that look at the same text one
+    after the other share it. Nobody changes it; libcst's trees are immutable.
+    """
+    # No copy: no node stands twice in a tree that comes from the parser.
+    return MetadataWrapper(cst.parse_module(source), unsafe_skip_copy=True)
 
 
 def code_of(node: cst.CSTNode) -> str:
