@@ -7,6 +7,7 @@ does; one task after the other, in the caller's loop.
 import json
 import uuid
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 from taskiq import InMemoryBroker, TaskiqResult
@@ -159,7 +160,7 @@ class InPlace:
             return await self._skip(join.next, failed)
         for edge in join.next:
             if edge[0] == START:
-                await self._fail_body(edge[1], failed)
+                await self._fail_body(edge[1], join, failed)
             elif edge[0] == JOIN:
                 await self._fail_members(edge[1], failed)
 
@@ -168,10 +169,10 @@ class InPlace:
         await self._call_errbacks(self.nodes[k], failure)
         await self._skip(self.nodes[k].next, failure)
 
-    async def _fail_body(self, k: int, failure: Failure) -> None:
+    async def _fail_body(self, k: int, header: Node, failure: Failure) -> None:
         self.states[k] = "f"
         await self._store(self.nodes[k].id, failure.shown)
-        await self._call_errbacks(self.nodes[k], failure)
+        await self._call_errbacks(replace(self.nodes[k], errbacks=header.errbacks), failure)
         await self._skip(self.nodes[k].next, failure)
 
     async def _fail_members(self, k: int, failure: Failure) -> None:
@@ -179,6 +180,7 @@ class InPlace:
         self.states[k] = "x"
         for entry in join.entries or []:
             original = Failure(failure.id, failure.error, failure.silent)
+            original.called = set(failure.called)
             if entry[0] == START and join.name:
                 await self._call_errbacks(self.nodes[entry[1]], original)
             await self._skip([entry], original)

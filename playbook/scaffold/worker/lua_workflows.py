@@ -124,14 +124,20 @@ local function call_errbacks(flow, errbacks, err, id, request, from)
     end
 end
 
+local function copy_of(set)
+    local copy = {}
+    for name in pairs(set) do copy[name] = true end
+    return copy
+end
+
 -- A task that did not run fails because a member of the header before it did.
-local function fail_body(flow, k, err, from)
+local function fail_body(flow, k, errbacks, err, from)
     local node = node_of(flow, k)
     if node.state ~= 'w' then return end
     mark(flow, k, node, 'f')
     redis.call('HDEL', flow.key, 't' .. k)
     store(node[ID], dependent(err))
-    call_errbacks(flow, node[ERRBACKS], err, node[ID], request_of(node), from)
+    call_errbacks(flow, errbacks, err, node[ID], request_of(node), from)
     skip(flow, node[NEXT], err, from)
 end
 
@@ -140,11 +146,10 @@ local function fail_members(flow, k, err, from)
     local join = node_of(flow, k)
     if join.state ~= 'w' then return end
     mark(flow, k, join, 'x')
-    local original = {result = err.result, called = err.called, silent = err.silent}
     for _, entry in ipairs(taken(flow, k)) do
+        local original = {result = err.result, called = copy_of(err.called), silent = err.silent}
         local member = entry[1] == START and join[NAME] ~= '' and node_of(flow, entry[2])
         if member then
-            original.called = {}
             call_errbacks(flow, member[ERRBACKS], original, member[ID], request_of(member), from)
         end
         skip(flow, {entry}, original, from)
@@ -220,7 +225,7 @@ local function finish(flow, k, join, from)
         return skip(flow, join[NEXT], err, from)
     end
     for _, edge in ipairs(join[NEXT]) do
-        if edge[1] == START then fail_body(flow, edge[2], err, from)
+        if edge[1] == START then fail_body(flow, edge[2], join[ERRBACKS], err, from)
         elseif edge[1] == JOIN then fail_members(flow, edge[2], err, from)
         else skip(flow, {edge}, err, from)
         end

@@ -50,7 +50,8 @@ class Node:
         id: the task's id; of a join the group's.
         name: the task's name; of a join `group` if its list is somebody's result, else empty.
         next: where the result goes.
-        errbacks: what runs if it fails: [ERRBACK, n] for the errback n of the plan, or an edge.
+        errbacks: what runs if it fails (of a chord's header: if its body cannot run): [ERRBACK, n] for the
+            errback n of the plan, or an edge.
         main: whether the workflow's result depends on it.
         entries: of a join: how its members start.
         call: of a task: its signature, ready to send.
@@ -81,6 +82,7 @@ class Call:
         receives: what comes in: the result of another task, what failed, or nothing.
         main: whether the workflow's result depends on it.
         labels: further labels of its last task.
+        step: whether it is a step of a chain.
     """
 
     args: tuple[Any, ...] = ()
@@ -90,6 +92,7 @@ class Call:
     receives: Receives = None
     main: bool = True
     labels: Mapping[str, Any] = field(default_factory=dict)
+    step: bool = False
 
 
 class Plan:
@@ -202,7 +205,7 @@ class Plan:
                 last.link(link)
         edges = then
         for step in reversed(steps):
-            step_call = Call(receives="result", main=call.main)
+            step_call = Call(receives="result", main=call.main, step=True)
             if step is steps[-1]:
                 step_call = replace(step_call, id=task_id, labels=call.labels)
             if step is steps[0]:
@@ -259,13 +262,26 @@ class Plan:
             receives=None if canvas.immutable else call.receives,
             labels={},
         )
-        return self._add_join(_members(canvas.tasks), ends, header, named=False)
+        # A chain as body has only its own callbacks then (celery/backends/base.py, `chord_error_from_stack`),
+        # unless the chord is a step of a chain, which takes the body apart (celery/canvas.py, `_unroll_body`).
+        errbacks = self._errbacks(body) if isinstance(body, Chain) and not call.step else None
+        return self._add_join(_members(canvas.tasks), ends, header, False, errbacks)
 
-    def _add_join(self, members: list[Signature], then: list[Edge], call: Call, named: bool) -> list[Edge]:
+    def _add_join(
+        self,
+        members: list[Signature],
+        then: list[Edge],
+        call: Call,
+        named: bool,
+        errbacks: list[Edge] | None = None,
+    ) -> list[Edge]:
         group_id = call.id or str(uuid.uuid4())
         name = "group" if named else ""
-        # A group that takes a task's place has the callbacks of the task, not its members.
-        errbacks = [[INHERITED]] if named and then == [[INHERITED]] else []
+        if named:
+            # A group that takes a task's place has the callbacks of the task, not its members.
+            errbacks = [[INHERITED]] if then == [[INHERITED]] else []
+        elif errbacks is None:
+            errbacks = self.nodes[then[0][1]].errbacks if then[0][0] == START else []
         place, join = self._place(Node(group_id, name, list(then), call.main, errbacks, []), then)
         labels = {"group_id": group_id} | ({} if named else {"chord": True})
         assert join.entries is not None
