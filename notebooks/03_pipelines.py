@@ -17,8 +17,8 @@
 # %% [markdown]
 # # 03 Pipelines
 #
-# Twelve tasks stand in canvases: an uploaded file ends in a *chain*; a live recording is followed by a *chord* of a chain
-# of six tasks beside the title, then the summaries, then the post to Zulip. A canvas makes promises. Nothing is posted
+# Ten tasks stand in canvases, and two more start them. What follows an uploaded file is a *chain*. What follows a live
+# recording is a *chord*: a chain of six tasks beside the title, then the summaries, then the post to Zulip. A canvas makes promises. Nothing is posted
 # before the consent cleanup and the summaries. If somebody denied the recording and the cleanup fails, nothing is posted
 # at all. These promises are easy to lose: send the steps one after the other, and on a quiet machine nobody notices.
 #
@@ -66,6 +66,18 @@ canvas_view(inventory(phase.application.root_path).canvases)
 # %%
 applied = phase.apply()
 diff_view(phase.before.unified_diff(phase.after, "changed"))
+
+# %% [markdown]
+# What runs a canvas on TaskIQ has come with the earlier slices. The application owns these modules from now on; only
+# `canvases`, which reads Celery's, goes at the cutover.
+
+# %%
+from playbook.report import modules_table
+from playbook.rewrite.pipelines import WORKFLOW_MODULES
+
+worker = phase.application.broker.partition(".broker:")[0]
+paths = [phase.application.module_path(f"{worker}.{module}") for module in WORKFLOW_MODULES]
+modules_table({path: phase.after[path] for path in paths})
 
 # %% [markdown]
 # What the rules left alone, with the reason:
@@ -168,6 +180,16 @@ phase.figure(
 
 # %%
 phase.check("order")
+
+# %% [markdown]
+# What must be over before the summaries and the post, and by how much it was over on TaskIQ:
+
+# %%
+from playbook.checks.pipelines_scenarios import SUMMARIES, ZULIP
+from playbook.checks.pipelines_verdicts import gaps
+
+# NBVAL_IGNORE_OUTPUT
+table(gaps(live[2], [pair for pair in seen.promised if pair[1] in (SUMMARIES, ZULIP)]))
 
 # %% [markdown]
 # ## A failed cleanup stops the post

@@ -74,6 +74,22 @@ def order_is_kept(runs: Iterable[Observation], promised: Collection[Pair]) -> Ch
     )
 
 
+def gaps(run: Observation, promised: Collection[Pair]) -> list[dict[str, object]]:
+    """Return for each promised order that a run shows the seconds between the first task's end and the
+    second one's start, the smallest of all transcripts; the closest first."""
+    found: dict[Pair, list[float]] = defaultdict(list)
+    for transcript in spans(run).values():
+        for first, second in promised:
+            if first in transcript and second in transcript:
+                found[first, second].append(transcript[second].start - transcript[first].end)
+    return [
+        {"this ended": _short(one), "before this started": _short(other), "seconds between": round(gap, 3)}
+        for (one, other), gap in sorted(
+            ((pair, min(each)) for pair, each in found.items()), key=lambda item: (item[1], item[0])
+        )
+    ]
+
+
 def failure_stops(runs: Runs, promised: Collection[Pair]) -> CheckResult:
     """Whether what comes after a failed task never started, and nobody outside was told anything."""
     failed = []

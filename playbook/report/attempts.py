@@ -48,6 +48,7 @@ def attempts_figure(attempts: Sequence[Attempt]) -> Chart:
                 color=_DIED if attempt.died else _DONE,
                 hatch="///" if attempt.died else "",
                 edgecolor=PAPER,
+                linewidth=0,
             )
             if attempt.died:
                 axis.plot(attempt.end - origin, row, "X", color=INK, markeredgecolor=PAPER, markersize=8)

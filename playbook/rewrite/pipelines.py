@@ -15,6 +15,19 @@ from playbook.rewrite.rules.result_annotations import ResultAnnotations
 from playbook.tree import Tree
 
 PHASE = "03_pipelines"
+WORKFLOW_MODULES = (
+    "canvas",
+    "plans",
+    "workflow",
+    "steps",
+    "lua_workflows",
+    "lua_steps",
+    "in_place",
+    "builtin_tasks",
+    "canvases",
+)
+"""Modules of the runtime that run canvases. Earlier slices have copied them."""
+
 SENT = (*SENDERS, "__call__")
 """How a canvas is sent; a single signature that is called runs in place."""
 

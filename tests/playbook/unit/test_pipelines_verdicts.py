@@ -15,6 +15,7 @@ from playbook.checks.pipelines_verdicts import (
     callbacks_once,
     caller_gets,
     failure_stops,
+    gaps,
     order_is_kept,
     ran_on_route,
     results_agree,
@@ -219,3 +220,8 @@ def test_a_callback_that_runs_twice(doubled: str) -> None:
         trace += [event for event in trace if event.task == doubled and event.kind == "end"]
     run = kills.observation.model_copy(update={"effects": effects, "trace": trace})
     assert not callbacks_once(kills.model_copy(update={"observation": run})).ok
+
+
+def test_gaps_tell_how_close_an_order_was() -> None:
+    (gap,) = gaps(seen(FAILED, (SECOND, 2.25, 3.0, "success")), PROMISED)
+    assert gap == {"this ended": "first", "before this started": "second", "seconds between": 0.25}
