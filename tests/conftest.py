@@ -1,11 +1,17 @@
-"""The order of the test files: long ones first, so that no core is idle at the end of a parallel run.
+"""What all tests share: the order of their files, and hypothesis without a clock.
 
-pytest-xdist hands out whole files, one after the other, in this order (`--no-loadscope-reorder`).
+Long files come first, so that no core is idle at the end of a parallel run: pytest-xdist hands out whole
+files, one after the other, in this order (`--no-loadscope-reorder`).
 """
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
+
+# How fast an example runs says nothing about the code, only about the machine.
+hypothesis.settings.register_profile("playbook", deadline=None)
+hypothesis.settings.load_profile("playbook")
 
 LONGEST = (
     "test_simple_tasks",
