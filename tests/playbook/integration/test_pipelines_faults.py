@@ -120,7 +120,7 @@ def test_what_is_migrated_passes(site: Site) -> None:
 
 BODY = 'ends = self._add(body, then, Call(id=call.id, receives="result", main=call.main, labels=call.labels))'
 EDGES = "        edges = then\n        for step in reversed(steps):\n"
-JOINED = "self._add_join(_members(canvas.tasks), ends, header, named=False)"
+JOINED = "self._add_join(_members(canvas.tasks), ends,"
 STORED = "if how ~= 'replaced' and result ~= '' then store(task, result) end"
 FAULTS: dict[str, tuple[tuple[Fault, ...], tuple[Callable[[Site, Sequence[Run]], CheckResult], ...]]] = {
     "dropped barrier": (
@@ -143,7 +143,7 @@ FAULTS: dict[str, tuple[tuple[Fault, ...], tuple[Callable[[Site, Sequence[Run]],
         (Site.same_effects, Site.order),
     ),
     "body before header": (
-        (Fault("worker/plans.py", f"return {JOINED}", f"return [*ends, *{JOINED}]"),),
+        (Fault("worker/plans.py", f"return {JOINED}", f"return ends + {JOINED}"),),
         (Site.same_effects, Site.order),
     ),
     "missing result": (
