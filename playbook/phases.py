@@ -103,6 +103,28 @@ def _pipelines_checks() -> tuple[Check, ...]:
     return CHECKS
 
 
+class SchedulerParameters(Parameters):
+    """What 04_scheduler takes besides.
+
+    `days` is how long the simulated year is, `slots` how many slots of an interval are compared in it.
+    """
+
+    days: int = Field(365, ge=1)
+    slots: int = Field(2000, ge=1)
+
+
+def _scheduler_slice(application: Application, tree: Tree) -> Slice:
+    from playbook.rewrite.schedules import slice_
+
+    return slice_(application, tree)
+
+
+def _scheduler_checks() -> tuple[Check, ...]:
+    from playbook.checks.schedules import CHECKS
+
+    return CHECKS
+
+
 PHASES: tuple[Phase, ...] = (
     Phase(
         name="00_inventory",
@@ -134,6 +156,15 @@ PHASES: tuple[Phase, ...] = (
         needs=("02_simple_tasks",),
         slice=_pipelines_slice,
         load_checks=_pipelines_checks,
+    ),
+    Phase(
+        name="04_scheduler",
+        title="Scheduler",
+        summary="Moves beat's schedule: the same due times, each slot sent once, by either system.",
+        needs=("03_pipelines",),
+        slice=_scheduler_slice,
+        load_checks=_scheduler_checks,
+        parameters=SchedulerParameters,
     ),
 )
 
