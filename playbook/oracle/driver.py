@@ -15,13 +15,13 @@ import json
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
 
+from playbook.lab.waiting import wait_until
 from playbook.oracle import events
 from playbook.oracle.bodies import COUNTS, LISTS, RAISED
 from playbook.oracle.structures import build
@@ -38,7 +38,9 @@ AT_ONCE = 8
 FIRST_WAIT = 3.0
 """Seconds after which a case that has no result gives its place to another, and waits on."""
 
-NEXT_WAIT = 1.0
+WAIT = 1.0
+"""Seconds of one wait for a result."""
+
 REST = 0.3
 """Seconds between the two looks that must both find everything at rest."""
 
@@ -47,7 +49,7 @@ LIMIT = 100.0
 
 
 class Driver:
-    """One run of all cases.
+    """One run of all cases. Each is applied and waited for in a thread of its own.
 
     Parameters:
         client: the system.
@@ -59,53 +61,65 @@ class Driver:
         self._client = client
         self._redis = redis
         self._cases = cases
-        self._places = threading.Semaphore(AT_ONCE)
+        self._started: dict[int, float] = {}
+        self._handles: dict[int, Any] = {}
+        self._endings: dict[int, dict[str, Any]] = {}
         self._over = threading.Event()
-        self._lock = threading.Lock()
-        self._applied = 0
 
     def run(self) -> dict[str, Any]:
         """Run all cases; return what OUT is to hold."""
-        with ThreadPoolExecutor(len(self._cases) or 1) as threads:
-            futures = [threads.submit(self._case, str(n), case) for n, case in enumerate(self._cases)]
-            rested = self._wait_for_rest()
-            self._over.set()
-            endings = [future.result() for future in futures]
+        for number in range(len(self._cases)):
+            wait_until(lambda: self._busy() < AT_ONCE, LIMIT, interval=0.01)
+            self._started[number] = time.monotonic()
+            threading.Thread(target=self._case, args=(number,), daemon=True).start()
         # A client that has its result says nothing about the callbacks behind it.
-        rested = rested and self._wait_for_rest()
+        rested = self._wait_for_rest()
+        self._over.set()
+        # Celery may wait on, whatever the time-out says, for a group in a group (celery/result.py, `join`).
+        wait_until(lambda: len(self._endings) == len(self._cases), 3 * WAIT)
+        numbers = range(len(self._cases))
         return {
             "rested": rested,
-            "endings": endings,
+            "endings": [self._ending(number) for number in numbers],
             "starts": events.read_events(self._redis),
-            "lists": [self._lists(str(n)) for n in range(len(self._cases))],
-            "counts": [self._counts(str(n)) for n in range(len(self._cases))],
-            "raised": [sorted(self._redis.smembers(f"{RAISED}:{n}")) for n in range(len(self._cases))],
+            "lists": [self._lists(str(number)) for number in numbers],
+            "counts": [self._counts(str(number)) for number in numbers],
+            "raised": [sorted(self._redis.smembers(f"{RAISED}:{number}")) for number in numbers],
         }
 
-    def _case(self, tag: str, case: dict[str, Any]) -> dict[str, Any]:
-        with self._places:
-            try:
-                handle = self._client.apply(build(self._client.tasks, tag, case["structure"]), case["call"])
-            except Exception as error:
-                return {**_error(error), "type": None, "ids": []}
-            finally:
-                with self._lock:
-                    self._applied += 1
-            ending = self._wait(handle, FIRST_WAIT)
-        while ending is None:
-            over = self._over.is_set()
-            ending = self._wait(handle, NEXT_WAIT) or ({"timeout": True} if over else None)
-        return {**ending, "type": type(handle).__name__, "ids": self._client.ids(handle)}
+    def _busy(self) -> int:
+        """Return the number of cases that hold a place."""
+        late = time.monotonic() - FIRST_WAIT
+        return sum(at > late for number, at in list(self._started.items()) if number not in self._endings)
 
-    def _wait(self, handle: Any, timeout: float) -> dict[str, Any] | None:
-        if handle is None:
-            return {"result": None}
+    def _case(self, number: int) -> None:
+        case = self._cases[number]
         try:
-            return {"result": self._client.result(handle, timeout)}
-        except StillWaitingError:
-            return None
+            canvas = build(self._client.tasks, str(number), case["structure"])
+            handle = self._handles[number] = self._client.apply(canvas, case["call"])
         except Exception as error:
-            return _error(error)
+            self._handles[number] = None
+            self._endings[number] = _error(error)
+            return
+        last = False
+        while number not in self._endings and not last:
+            last = self._over.is_set()
+            self._wait(number, handle)
+
+    def _wait(self, number: int, handle: Any) -> None:
+        try:
+            result = None if handle is None else self._client.result(handle, WAIT)
+        except StillWaitingError:
+            return
+        except Exception as error:
+            self._endings[number] = _error(error)
+        else:
+            self._endings[number] = {"result": result}
+
+    def _ending(self, number: int) -> dict[str, Any]:
+        handle = self._handles.get(number)
+        known = {"type": type(handle).__name__, "ids": [] if handle is None else self._client.ids(handle)}
+        return self._endings.get(number, {"timeout": True}) | known
 
     def _wait_for_rest(self) -> bool:
         """Wait until all cases have started and nothing is left to do; tell whether that came in time."""
@@ -113,7 +127,8 @@ class Driver:
         seen: tuple[int, int] | None = None
         while time.monotonic() < deadline:
             now = events.running(self._redis)
-            resting = self._applied == len(self._cases) and now[0] == now[1] and self._client.idle()
+            applied = len(self._handles) == len(self._cases)
+            resting = applied and now[0] == now[1] and self._client.idle()
             if resting and now == seen:
                 return True
             seen = now if resting else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,8 @@ from playbook.lab.surroundings import child_env
 from playbook.oracle.cases import Case
 from playbook.oracle.observing import Observation, observations
 from playbook.oracle.system import REDIS_VARIABLE
+
+logger = logging.getLogger(__name__)
 
 System = Literal["celery", "taskiq"]
 
@@ -36,7 +39,7 @@ def run_cases(cases: list[Case], system: System) -> list[Observation]:
         What each case did, in the same order.
 
     Raises:
-        LabError: a server, worker or the driver failed, or work went on for ever.
+        LabError: a server, a worker or the driver failed.
     """
     with tempfile.TemporaryDirectory(prefix="oracle-") as name:
         folder = Path(name)
@@ -49,7 +52,7 @@ def run_cases(cases: list[Case], system: System) -> list[Observation]:
                 for worker in workers:
                     worker.stop()
     if not written["rested"]:
-        raise LabError(f"the tasks of some case went on for ever on {system}; no case was compared")
+        logger.warning("tasks of some case still ran when all others had ended; they were given up")
     return observations(written)
 
 

@@ -37,6 +37,12 @@ def expanded(nodes: list[Node]) -> Iterator[Node]:
             yield from expanded([node["of"]]) if "repeat" in node else [node]
 
 
+def mapped_task(content: dict[str, Any]) -> Any:
+    """Return the name of the task that a map applies; it is given by its name or as a node."""
+    task = content["task"]
+    return task.get("task") if isinstance(task, dict) else task
+
+
 def callbacks(node: Node, kind: str) -> list[Node]:
     """Return the nodes that hang on a valid node as `link` or `link_error`."""
     found = node.get(kind) or []
@@ -122,7 +128,7 @@ def _check_map(kind: str, content: Any, path: str) -> None:
     needed = MAPS[kind]
     right = isinstance(content, dict) and needed <= set(content) <= needed | {"as_group"}
     _require(right, path, f"must be an object with {', '.join(sorted(needed))}")
-    _check_task(content["task"], f"{path}.task")
+    _check_task(mapped_task(content), f"{path}.task")
     _require(isinstance(content["it"], list), f"{path}.it", "must be a list")
     if kind != "map":
         _require(all(isinstance(item, list) for item in content["it"]), f"{path}.it", "must hold lists")
@@ -131,7 +137,7 @@ def _check_map(kind: str, content: Any, path: str) -> None:
 
 
 def _check_task(name: Any, path: str) -> None:
-    _require(name in NAMES, path, f"is {name!r}; the oracle has no such task")
+    _require(isinstance(name, str) and name in NAMES, path, f"is {name!r}; the oracle has no such task")
 
 
 def _require(holds: bool, path: str, reason: str) -> None:

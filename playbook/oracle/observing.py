@@ -55,7 +55,7 @@ def observations(written: dict[str, Any]) -> list[Observation]:
             counts=written["counts"][number],
             runs=dict(sorted(runs[number].items())),
             raised=frozenset(written["raised"][number]),
-            handle=ending["type"] or "NoneType",
+            handle=ending["type"],
         )
         for number, ending in enumerate(written["endings"])
     ]

@@ -7,7 +7,7 @@ from functools import reduce
 from typing import Any
 
 from playbook.oracle.bodies import signature, tagged_arguments, tagged_item
-from playbook.oracle.notation import Node, callbacks, expanded, kind_of
+from playbook.oracle.notation import Node, callbacks, expanded, kind_of, mapped_task
 from playbook.oracle.system import TaskSide
 
 
@@ -53,7 +53,7 @@ def _bare(side: TaskSide, case: str, node: Node) -> Any:
 
 
 def _map(side: TaskSide, case: str, kind: str, content: dict[str, Any]) -> Any:
-    task = side.task(content["task"])
+    task = side.task(mapped_task(content))
     if kind == "map":
         return task.map([tagged_item(case, item) for item in content["it"]])
     items = [tagged_arguments(case, item) for item in content["it"]]

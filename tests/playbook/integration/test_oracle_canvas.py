@@ -12,6 +12,7 @@ from tests.playbook.integration.playbook_process import playbook
 pytestmark = pytest.mark.integration
 
 CASES = Path(__file__).parents[1] / "oracle" / "canvas_cases.json"
+MORE = CASES.with_name("more_cases.json")
 
 
 def test_celery_does_again_what_was_recorded(tmp_path: Path) -> None:
@@ -31,12 +32,12 @@ def test_celery_does_again_what_was_recorded(tmp_path: Path) -> None:
 
 
 def test_the_runtime_does_what_celery_did_and_a_difference_shows(tmp_path: Path) -> None:
-    recorded = json.loads(CASES.read_text())
+    recorded = [case for file in (CASES, MORE) for case in json.loads(file.read_text())["cases"]]
     wrong = {"id": "wrong", "structure": {"task": "add", "args": [1, 2]}, "oracle": {"result": 4}}
-    (tmp_path / "cases.json").write_text(json.dumps({"cases": [*recorded["cases"], wrong]}))
+    (tmp_path / "cases.json").write_text(json.dumps({"cases": [*recorded, wrong]}))
     done = playbook(tmp_path, "oracle", "canvas", "cases.json", "--json")
     failed = [{"id": "wrong", "expected": {"ending": {"result": 4}}, "got": {"ending": {"result": 3}}}]
-    assert json.loads(done.stdout) == {"cases": 68, "passed": 67, "failed": failed}
+    assert json.loads(done.stdout) == {"cases": len(recorded) + 1, "passed": len(recorded), "failed": failed}
     assert done.returncode == 1
 
 

@@ -119,7 +119,7 @@ def test_ids_are_replaced_by_what_ran_under_them() -> None:
         "starts": starts,
         "endings": [
             {"error": "A", "message": message, "type": "AsyncResult", "ids": [third]},
-            {"result": 1, "type": None, "ids": ["y"]},
+            {"result": 1, "type": "NoneType", "ids": ["y"]},
         ],
         "lists": [{"log": [[first, None, {"id": second}]]}, {}],
         "counts": [{}, {"eb": 1}],

@@ -30,6 +30,7 @@ def test_the_recorded_cases_are_readable() -> None:
         ([], "structure must be an object with one of task, chain"),
         ({"task": "add", "chain": []}, "structure must be an object with one of"),
         ({"task": "subtract"}, "structure.task is 'subtract'; the oracle has no such task"),
+        ({"task": []}, "structure.task is []; the oracle has no such task"),
         ({"task": "add", "kwargs": [1]}, "structure.kwargs must be an object"),
         ({"task": "add", "arguments": []}, "structure has unknown fields: arguments"),
         ({"chain": TASK}, "structure.chain must be a list"),
