@@ -263,7 +263,7 @@ class Plan:
             labels={},
         )
         # A chain as body has only its own callbacks then (celery/backends/base.py, `chord_error_from_stack`),
-        # unless the chord is a step of a chain, which takes the body apart (celery/canvas.py, `_unroll_body`).
+        # unless the chord is a step of a chain, which takes it apart (celery/canvas.py, `_unroll_body`).
         errbacks = self._errbacks(body) if isinstance(body, Chain) and not call.step else None
         return self._add_join(_members(canvas.tasks), ends, header, False, errbacks)
 
