@@ -155,7 +155,6 @@ class KilledInEachTask:
             gate(self.gates, task, point).touch()
         # Its transaction would lock SQLite's database, and with it the title.
         gate(self.gates, WAVEFORM, "start").touch()
-        lab.listen(f"/v1/events?user_id={self.recording.name}", channel=f"user {self.recording.name}")
         self.recording.upload(lab, self.driver)
         for task, point in KILLED:
             if task == WAVEFORM:

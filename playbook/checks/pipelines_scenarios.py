@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import httpx
 
@@ -71,7 +72,7 @@ class Recording:
         """Upload it, with browsers that listen; return the transcript's id."""
         with api_client(lab) as api:
             room = ask(api, "POST", "/rooms", json={**room_settings(lab), "name": self.name})
-            transcript = self._transcript(api, driver, room["id"])
+            transcript = self._transcript(lab, api, driver, room["id"])
             lab.listen(f"/v1/transcripts/{transcript}/events", channel=f"transcript {self.name}")
             size = -(-len(self.audio) // chunks)
             for number in range(chunks):
@@ -85,12 +86,13 @@ class Recording:
                 )
         return transcript
 
-    def _transcript(self, api: httpx.Client, driver: Driver, room_id: str) -> str:
+    def _transcript(self, lab: Lab, api: httpx.Client, driver: Driver, room_id: str) -> str:
         if self.consent is None:
-            user = {"X-User-Id": self.name}
-            made = ask(
-                api, "POST", "/transcripts", json={"name": self.name, "room_id": room_id}, headers=user
-            )
+            # A user of this run alone: two labs may share a Redis, and its channels.
+            user = uuid4().hex
+            lab.listen(f"/v1/events?user_id={user}", channel=f"user {self.name}")
+            body = {"name": self.name, "room_id": room_id}
+            made = ask(api, "POST", "/transcripts", json=body, headers={"X-User-Id": user})
         else:
             wanted = {"room_id": room_id, "name": self.name, "failing": self.consent == "stuck"}
             made = driver.ask("consent", wanted)
@@ -129,9 +131,7 @@ class Upload:
         for fault in self.faults:
             lab.world.fail(**fault)
         for recording in self.recordings:
-            if recording.consent is None:
-                lab.listen(f"/v1/events?user_id={recording.name}", channel=f"user {recording.name}")
-            elif recording.consent == "denied":
+            if recording.consent == "denied":
                 lab.aws.put(RECORDING_BUCKET, f"{recording.name}/talk.wav", recording.audio)
             recording.upload(lab, self.driver)
         if self.fails:
