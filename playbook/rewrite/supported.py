@@ -16,13 +16,14 @@ AWAITED = {"get": "aget", "wait": "aget", "ready": "aready"}
 WAIT_OPTIONS = frozenset({"timeout", "propagate"})
 """Arguments of a wait."""
 
-CURRENT_TASK = frozenset({"request", "name", "max_retries", "retry"})
+CURRENT_TASK = frozenset({"request", "name", "max_retries", "retry", "replace", "add_to_chord"})
 """Attributes of the running task, and of `self` in a bound one (`context.CurrentTask`)."""
 
 REQUEST = frozenset(
     {
         *("id", "task", "args", "kwargs", "retries", "eta", "expires", "hostname"),
-        *("root_id", "parent_id", "delivery_info", "called_directly", "is_eager"),
+        *("root_id", "parent_id", "group", "in_chord", "delivery_info", "called_directly"),
+        "is_eager",
     }
 )
 """Attributes of its request (`running.Request`)."""

@@ -144,7 +144,7 @@ class CurrentTask:
             if other is None:
                 raise RuntimeError("add_to_chord() needs a task that runs")
             return other.add_to_chord(sig, lazy=lazy)
-        if not here.request.chord:
+        if not here.request.in_chord:
             raise ValueError("Current task is not member of any chord")
         if lazy:
             raise ValueError("add_to_chord(lazy=True): the member is started by the runtime")

@@ -79,7 +79,7 @@ class ContextMiddleware(TaskiqMiddleware):
             root_id=root,
             parent_id=parent,
             group=labels.get("group_id"),
-            chord=bool(labels.get("chord")),
+            in_chord=bool(labels.get("chord")),
             delivery_info=info,
             is_eager=delivery is None,
         )

@@ -34,7 +34,7 @@ class Request:
         root_id: id of the first task of the workflow.
         parent_id: id of the task that sent this one.
         group: id of the group that this is a member of.
-        chord: whether that group is a chord's header.
+        in_chord: whether that group is a chord's header.
         delivery_info: `routing_key` (the queue) and `redelivered` (a worker died while it ran this task).
         called_directly: no worker runs it: somebody calls the function.
         is_eager: it runs in place, in the sender's process.
@@ -51,7 +51,7 @@ class Request:
     root_id: str | None = None
     parent_id: str | None = None
     group: str | None = None
-    chord: bool = False
+    in_chord: bool = False
     delivery_info: Mapping[str, Any] = field(default_factory=dict)
     called_directly: bool = False
     is_eager: bool = False
