@@ -8,12 +8,13 @@ POST /results ["ID", ...]                      looks for the results of tasks by
 A result is {"state", "value", "error": name of the exception's class or null}.
 """
 
+import asyncio
 import sys
 from datetime import timedelta
 from typing import Any
 
 from aiohttp import web
-from reflector.worker.handles import Handle
+from reflector.worker.handles import Handle, ResultTimeoutError
 
 from playbook.checks.probes.driver import routes
 from reflector.db import get_session_context
@@ -24,7 +25,12 @@ from reflector.db.transcripts import transcripts_controller
 from reflector.pipelines.main_live_pipeline import pipeline_post
 from reflector.settings import settings
 
-PATIENCE = 20.0  # seconds until a result is missing
+PATIENCE = 20.0
+"""Seconds until the result of a canvas is missing."""
+
+STORED = 5.0
+"""Seconds until that of a task that has ended is."""
+
 NOWHERE = "no-such-bucket"
 
 
@@ -62,27 +68,21 @@ async def consent(request: web.Request) -> web.Response:
 async def post(request: web.Request) -> web.Response:
     """Send the canvas as the application does, and wait."""
     handle = pipeline_post(transcript_id=await request.json())
-    try:
-        await handle.aget(timeout=PATIENCE)
-    except TimeoutError:
-        return web.json_response({"state": "missing", "value": None, "error": None})
-    except Exception as error:
-        return web.json_response({"state": "FAILURE", "value": None, "error": type(error).__name__})
-    return web.json_response({"state": "SUCCESS", "value": None, "error": None})
+    return web.json_response(await _result(handle, PATIENCE))
 
 
 @routes.post("/results")
 async def results(request: web.Request) -> web.Response:
-    """Look, without waiting for long."""
-    return web.json_response([await _result(task_id) for task_id in await request.json()])
+    """Look for all at the same time. A result may be stored a moment after its task has ended."""
+    handles = [Handle(task_id) for task_id in await request.json()]
+    return web.json_response(await asyncio.gather(*(_result(handle, STORED) for handle in handles)))
 
 
-async def _result(task_id: str) -> dict[str, Any]:
-    handle = Handle(task_id)
-    if not await handle.aready():
-        return {"state": "missing", "value": None, "error": None}
+async def _result(handle: Handle, seconds: float) -> dict[str, Any]:
     try:
-        return {"state": "SUCCESS", "value": await handle.aget(timeout=1.0), "error": None}
+        return {"state": "SUCCESS", "value": await handle.aget(timeout=seconds), "error": None}
+    except ResultTimeoutError:
+        return {"state": "missing", "value": None, "error": None}
     except Exception as error:
         return {"state": "FAILURE", "value": None, "error": type(error).__name__}
 
