@@ -1,28 +1,18 @@
-"""The tasks that case files use, each written once for both systems.
-
-All cases run at the same time on one Redis. So each signature carries the tag of its case as the keyword
-argument `oracle_case`, and what a task writes lies below that tag. The tag is taken off before the body sees
-its arguments. Items of a map cannot have keyword arguments; they carry it as one more value.
-"""
+"""The tasks that case files use, each written once for both systems."""
 
 from __future__ import annotations
 
-import functools
-import inspect
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable
 from typing import Any, cast
 
 from redis import Redis
 
 from playbook.oracle.system import TaskSide
+from playbook.oracle.tags import here, signature
 
-TAG = "oracle_case"
 LISTS, COUNTS, RAISED = "oracle:lists", "oracle:counts", "oracle:raised"
-
-_case: ContextVar[str] = ContextVar("oracle_case")
 
 
 class ExpectedError(Exception):
@@ -45,7 +35,7 @@ RETRY_DELAY = 0.05
 
 
 class Tasks:
-    """The bodies. Each public method is a task.
+    """The bodies. Each public method but `note_error` is a task.
 
     Parameters:
         side: the system that runs them.
@@ -56,8 +46,9 @@ class Tasks:
         self._side = side
         self._redis = redis
 
-    def _raised(self, error: Exception) -> None:
-        self._redis.sadd(f"{RAISED}:{_case.get()}", type(error).__name__)
+    def note_error(self, error: Exception) -> None:
+        """Note that a task of this case has raised an error."""
+        self._redis.sadd(f"{RAISED}:{here.get()}", type(error).__name__)
 
     # Values
 
@@ -96,14 +87,14 @@ class Tasks:
     # Traces
 
     def append_to_redis_list(self, key: str, value: Any) -> Any:
-        self._redis.rpush(f"{LISTS}:{_case.get()}:{key}", json.dumps(value))
+        self._redis.rpush(f"{LISTS}:{here.get()}:{key}", json.dumps(value))
         return value
 
     def append_value(self, value: Any, key: str) -> Any:
         return self.append_to_redis_list(key, value)
 
     def redis_count(self, key: str) -> Any:
-        return self._redis.hincrby(f"{COUNTS}:{_case.get()}", key, 1)
+        return self._redis.hincrby(f"{COUNTS}:{here.get()}", key, 1)
 
     def errback_old(self, request_id: str) -> None:
         self.append_to_redis_list("errback_old", request_id)
@@ -222,69 +213,12 @@ class Tasks:
             self._replace(self._side.chain(*steps()))
 
     def _s(self, name: str, *args: Any, immutable: bool = False, **kwargs: Any) -> Any:
-        return signature(self._side, _case.get(), name, args, kwargs, immutable)
+        return signature(self._side, here.get(), name, args, kwargs, immutable)
 
     def _replace(self, canvas: Any) -> None:
         raise self._side.current.replace(canvas)
 
 
-NAMES = frozenset(name for name in vars(Tasks) if not name.startswith("_"))
+NAMES = frozenset(name for name in vars(Tasks) if not name.startswith("_")) - {"note_error"}
 for _name in NAMES:
     vars(Tasks)[_name].__qualname__ = _name  # stands in the messages of errors about arguments
-
-
-def signature(
-    side: TaskSide, case: str, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], immutable: bool
-) -> Any:
-    """Return a signature that carries the tag of its case."""
-    return side.task(name).signature(tuple(args), {**kwargs, TAG: case}, immutable=immutable)
-
-
-def tagged_item(case: str, item: Any) -> Any:
-    """Return an item of `map` with the tag of its case."""
-    return {TAG: case, "item": item}
-
-
-def tagged_arguments(case: str, item: Sequence[Any]) -> list[Any]:
-    """Return the arguments of one call of `starmap` or `chunks` with the tag of their case."""
-    return [*item, {TAG: case}]
-
-
-def bind(tasks: Tasks, name: str) -> Callable[..., Any]:
-    """Return a task's function: takes the tag off, and runs the body.
-
-    Its tag is a keyword-only parameter, because Celery tells the two kinds of error callbacks by the number
-    of positional ones (celery/backends/base.py, `_errback_arity_greater`).
-    """
-    body = getattr(tasks, name)
-
-    @functools.wraps(body)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        case, args, kwargs = _untagged(args, kwargs)
-        token = _case.set(case)
-        try:
-            return body(*args, **kwargs)
-        except Exception as error:
-            tasks._raised(error)
-            raise
-        finally:
-            _case.reset(token)
-
-    shown = inspect.signature(body)
-    parameters = [
-        parameter.replace(annotation=inspect.Parameter.empty) for parameter in shown.parameters.values()
-    ]
-    tag = inspect.Parameter(TAG, inspect.Parameter.KEYWORD_ONLY, default=None)
-    place = len(parameters) - any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-    parameters.insert(place, tag)
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {}
-    del run.__wrapped__
-    return run
-
-
-def _untagged(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-    if TAG in kwargs:
-        return kwargs[TAG], args, {name: value for name, value in kwargs.items() if name != TAG}
-    *others, last = args
-    return last[TAG], (*others, last["item"]) if "item" in last else tuple(others), kwargs

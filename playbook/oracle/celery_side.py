@@ -14,8 +14,9 @@ from celery.result import AsyncResult, GroupResult, ResultBase
 from redis import Redis
 
 from playbook.oracle import events
-from playbook.oracle.bodies import NAMES, OPTIONS, Tasks, bind
+from playbook.oracle.bodies import NAMES, OPTIONS, Tasks
 from playbook.oracle.system import REDIS_VARIABLE, TASK_MODULE, StillWaitingError, TaskSide
+from playbook.oracle.tags import bind
 
 URL = os.environ[REDIS_VARIABLE]
 
@@ -82,7 +83,7 @@ side = CeleryTasks()
 _tasks = Tasks(side, redis)
 for _name in sorted(NAMES):
     _register: Any = app.task(name=f"{TASK_MODULE}.{_name}", **OPTIONS.get(_name, {}))
-    _register(bind(_tasks, _name))
+    _register(bind(getattr(_tasks, _name), _tasks.note_error))
 
 
 @signals.task_prerun.connect(weak=False)

@@ -8,8 +8,8 @@ from typing import Any
 
 from redis import Redis
 
-from playbook.oracle.bodies import TAG
 from playbook.oracle.system import TASK_MODULE
+from playbook.oracle.tags import TAG
 
 EVENTS, ENDS = "oracle:events", "oracle:ends"
 

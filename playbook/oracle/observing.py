@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from playbook.oracle.bodies import TAG
+from playbook.oracle.tags import TAG
 
 ENDING = ("result", "error", "message", "timeout")
 """The fields that say how a case ended."""

@@ -6,9 +6,9 @@ import operator
 from functools import reduce
 from typing import Any
 
-from playbook.oracle.bodies import signature, tagged_arguments, tagged_item
 from playbook.oracle.notation import Node, callbacks, expanded, kind_of, mapped_task
 from playbook.oracle.system import TaskSide
+from playbook.oracle.tags import signature, tagged_arguments, tagged_item
 
 
 def build(side: TaskSide, case: str, node: Node) -> Any:

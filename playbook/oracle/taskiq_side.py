@@ -17,8 +17,9 @@ from redis import Redis
 from taskiq import TaskiqMessage, TaskiqMiddleware, TaskiqResult
 
 from playbook.oracle import events
-from playbook.oracle.bodies import BLOCKING, NAMES, OPTIONS, Tasks, bind
+from playbook.oracle.bodies import BLOCKING, NAMES, OPTIONS, Tasks
 from playbook.oracle.system import REDIS_VARIABLE, TASK_MODULE, StillWaitingError, TaskSide
+from playbook.oracle.tags import bind
 from playbook.scaffold.worker.broker import broker
 from playbook.scaffold.worker.canvas import MAP, STARMAP
 from playbook.scaffold.worker.context import current_task
@@ -110,7 +111,7 @@ def asynchronous(function: Callable[..., Any]) -> Callable[..., Any]:
 side = TaskiqTasks()
 _tasks = Tasks(side, redis)
 for _name in sorted(NAMES):
-    _function = bind(_tasks, _name)
+    _function = bind(getattr(_tasks, _name), _tasks.note_error)
     _function = _function if _name in BLOCKING else asynchronous(_function)
     broker.task(f"{TASK_MODULE}.{_name}", **OPTIONS.get(_name, {}))(_function)
 broker.add_middlewares(Witness())
