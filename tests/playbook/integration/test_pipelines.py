@@ -1,8 +1,9 @@
-"""The checks of 03_pipelines hold for what is migrated, and fail for each fault planted in it."""
+"""The checks of 03_pipelines hold for what is migrated, and fail for each fault planted in it; a canary."""
 
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,15 @@ import pytest
 from playbook.checks.driver import Driver
 from playbook.checks.pipelines import comparison, no_difference, promised
 from playbook.checks.pipelines_lab import DRIVER, Run, run
-from playbook.checks.pipelines_scenarios import LIVE_TASKS, ZULIP, Recording, Upload
+from playbook.checks.pipelines_scenarios import (
+    CONSENT,
+    IF_NEEDED,
+    LIVE_TASKS,
+    WEBHOOK,
+    ZULIP,
+    Recording,
+    Upload,
+)
 from playbook.checks.pipelines_verdicts import Pair, order_is_kept, results_agree, told_in_order
 from playbook.checks.simple_lab import celery_worker, open_lab, task_modules, taskiq_worker
 from playbook.config import load_application
@@ -116,6 +125,25 @@ def test_what_is_migrated_passes(site: Site) -> None:
     runs = site.runs()
     for check in CHECKS:
         assert check(site, runs).ok, check(site, runs).detail
+
+
+def test_a_canary_splits_recordings_but_no_canvas(site: Site) -> None:
+    """At 50 percent some canvases go to either system. (That one system gets all 12: once in 2,000 runs.)"""
+    tone = generated.turns(0.6)
+    recordings = tuple(Recording(f"talk-{number}", "file", tone) for number in range(12))
+    scenario = Upload("canary", site.driver, recordings, {WEBHOOK: len(recordings)})
+    site.driver.route("50")
+    try:
+        with taskiq_worker(site.lab, site.modules):
+            trace = site.lab.observe(scenario, "canary", "taskiq").trace
+    finally:
+        site.driver.route("taskiq")
+    canvases = defaultdict(set)
+    for event in trace:
+        if event.task in (CONSENT, ZULIP, IF_NEEDED) and event.kind == "start":
+            canvases[event.kwargs["transcript_id"]].add(event.system)
+    assert len(canvases) == len(recordings)
+    assert sorted({tuple(systems) for systems in canvases.values()}) == [("celery",), ("taskiq",)]
 
 
 BODY = 'ends = self._add(body, then, Call(id=call.id, receives="result", main=call.main, labels=call.labels))'
