@@ -31,6 +31,9 @@ TWINNED = ("02_simple_tasks", "04_scheduler")
 """Phases of the plan whose tasks get their twins here. A scheduled task may have one before its schedule
 moves: beat goes on sending it to Celery."""
 
+GRACE = "30s"
+"""A little longer than a worker gives its tasks when it stops (`TASKIQ_STOP_TIMEOUT`)."""
+
 
 def slice_(application: Application, tree: Tree) -> Slice:
     """Add the router, the twins of the simple tasks, and route their calls.
@@ -75,7 +78,7 @@ def _extend_deployment(edit: Edit, found: Inventory) -> None:
     for path in edit.files(".yml", ".yaml"):
         if "compose" in PurePosixPath(path).name:
             for script in scripts:
-                edit.apply(path, ComposeService(PurePosixPath(script).name))
+                edit.apply(path, ComposeService(PurePosixPath(script).name, grace=GRACE))
 
 
 def _report_signals(edit: Edit, found: Inventory) -> None:
