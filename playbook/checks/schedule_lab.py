@@ -171,6 +171,10 @@ class ScheduleLab:
             found.append((labels["schedule_id"], labels["scheduled_for"], at, "taskiq"))
         for text in self.redis.lrange(f"{self.lab.redis.prefix}celery", 0, -1):
             headers = json.loads(text)["headers"]
+            if "scheduled_for" not in headers:
+                raise LabError(
+                    f"beat sent {headers['task']} without claiming its slot: it is a beat of its own"
+                )
             name = self.tasks.get(headers["task"], headers["task"])
             found.append((name, headers["scheduled_for"], headers["sent_at"], "celery"))
         all_fired = [

@@ -22,8 +22,8 @@ from playbook.scaffold.worker.schedules import (
 )
 from tests.playbook.unit.schedule_samples import FIELDS, SimulatedBeat, celery_in, crontabs, moments, zones
 
-PAIRS = 100_000
-"""Pairs of expression and minute that are compared with beat, at least."""
+SHORTEST = 24 * 60
+"""Minutes of the shortest window."""
 
 odd_texts = st.text(alphabet="0123456789*/-,_ afjmnsuw\n", max_size=8)
 
@@ -119,11 +119,13 @@ def test_intervals_as_celery_says(
     assert schedule(every, relative).is_due(last_run, now, there) == theirs.is_due(last_run.astimezone(there))
 
 
-def test_due_times_are_those_of_beat() -> None:
+@pytest.mark.parametrize("wanted", [20_000, pytest.param(200_000, marks=pytest.mark.long)])
+def test_due_times_are_those_of_beat(wanted: int) -> None:
+    """Compare at least `wanted` pairs of expression and minute."""
     pairs = 0
 
-    @settings(max_examples=60, deadline=None)
-    @given(crontabs, zones, moments, st.integers(24, 72))
+    @settings(max_examples=wanted // SHORTEST + 1, deadline=None)
+    @given(crontabs, zones, moments, st.integers(SHORTEST // 60, 72))
     def compare(fields: dict[str, Any], zone: str, start: datetime, hours: int) -> None:
         nonlocal pairs
         try:
@@ -138,7 +140,7 @@ def test_due_times_are_those_of_beat() -> None:
         pairs += hours * 60
 
     compare()
-    assert pairs >= PAIRS
+    assert pairs >= wanted
 
 
 def test_a_start_within_the_repeated_hour_waits_for_its_end() -> None:
