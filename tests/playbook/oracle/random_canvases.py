@@ -135,7 +135,7 @@ def _compound(draw: Draw, depth: int, room: int, inside: str) -> Node:
     parts = [part("header" if kind == "chord" else kind) for _ in range(width)]
     if kind == "chord":
         body = _any(draw, depth - 1, room - sum(map(size, parts)), "body")
-        node = {"chord": {"header": parts, "body": body}}
+        node: Node = {"chord": {"header": parts, "body": body}}
     else:
         node = {kind: parts}
     if _takes_callbacks(node, inside):
@@ -164,7 +164,7 @@ def _has_inner_chord(node: Node) -> bool:
 
 
 def _steps(node: Node) -> list[Node]:
-    return node["chain"] if "chain" in node else node["pipe"]
+    return cast(list[Node], node["chain"] if "chain" in node else node["pipe"])
 
 
 def _task(draw: Draw) -> Node:
