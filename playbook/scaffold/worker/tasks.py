@@ -1,7 +1,5 @@
 """Task definitions: Celery's retry options and bound tasks on TaskIQ's decorator."""
 
-import functools
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
@@ -12,7 +10,7 @@ from .context import current_task
 from .executors import place
 from .processes import Limits
 from .retries import POLICY_OPTIONS, RetryPolicy
-from .wire import on_the_wire, states_wire_signature
+from .wire import on_the_wire
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,10 +34,7 @@ class DurableTask(AsyncTaskiqDecoratedTask[P, R]):
         """Create the task; `labels` are the options of the decorator."""
         options = {name: labels.pop(name) for name in POLICY_OPTIONS if name in labels}
         self.retry_policy = RetryPolicy.of(options)
-        if labels.pop("bind", False):
-            original_func = bound(original_func)
-        elif states_wire_signature(original_func):
-            original_func = on_the_wire(original_func)
+        original_func = on_the_wire(original_func, *([current_task] if labels.pop("bind", False) else []))
         limits = Limits(labels.pop("soft_time_limit", None), labels.pop("time_limit", None))
         original_func = place(original_func, task_name, labels.pop("executor", None), limits)
         super().__init__(broker, task_name, original_func, labels, return_type)
@@ -73,23 +68,3 @@ class DurableTask(AsyncTaskiqDecoratedTask[P, R]):
     def chunks(self, it: Iterable[Any], n: int) -> Chunks:
         """Return a group of tasks, each of which calls this task for `n` items."""
         return Chunks(self, it, n)
-
-
-def bound(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that passes the current task as `self`, and shows the other parameters only."""
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def run(*args: Any, **kwargs: Any) -> Any:
-            return await function(current_task, *args, **kwargs)
-
-    else:
-
-        @functools.wraps(function)
-        def run(*args: Any, **kwargs: Any) -> Any:
-            return function(current_task, *args, **kwargs)
-
-    signature = inspect.signature(function)
-    rest = list(signature.parameters.values())[1:]
-    run.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
-    return run

@@ -12,7 +12,9 @@ outer wrappers, and Celery checks the arguments of `.delay()` by it (celery/util
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_type_hints
+
+from taskiq_dependencies.dependency import Dependency
 
 
 def wire_signature(
@@ -38,7 +40,8 @@ def wire_signature(
 def on_the_wire(function: Callable[..., Any], *first: Any) -> Callable[..., Any]:
     """Return a new function that does what `function` does and shows TaskIQ its wire signature.
 
-    It shows no annotations: arguments arrive as they were sent, as under Celery, and are not converted.
+    It shows no annotations: arguments arrive as they were sent, as under Celery, and are not converted. Only
+    parameters that TaskIQ injects keep theirs.
 
     Args:
         function: the function.
@@ -48,15 +51,26 @@ def on_the_wire(function: Callable[..., Any], *first: Any) -> Callable[..., Any]
     for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(run, attribute, getattr(function, attribute))
     parameters = list(_signature(function).parameters.values())[len(first) :]
-    bare = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
+    injected = _injected(function, parameters)
+    bare = [p.replace(annotation=injected.get(p.name, inspect.Parameter.empty)) for p in parameters]
     run.__signature__ = inspect.Signature(bare)  # type: ignore[attr-defined]
-    run.__annotations__ = {}
+    run.__annotations__ = injected
     return run
 
 
-def states_wire_signature(function: Callable[..., Any]) -> bool:
-    """Whether a decorator of `function` injects arguments and says so."""
-    return hasattr(function, "__wire_signature__")
+def _injected(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> dict[str, Any]:
+    """Return the annotations of the parameters that TaskIQ injects (`TaskiqDepends`), by name."""
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except NameError:
+        # Some exist for type checkers only; then none of them can be TaskIQ's.
+        hints = {}
+
+    def asks(parameter: inspect.Parameter) -> bool:
+        found = (parameter.default, *getattr(hints.get(parameter.name), "__metadata__", ()))
+        return any(isinstance(one, Dependency) for one in found)
+
+    return {p.name: hints.get(p.name, p.annotation) for p in parameters if asks(p)}
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:

@@ -14,7 +14,11 @@ WORKER = "reflector/worker"
 FAULTS = {
     # the check that has to find it: file, what stands there, what is put in its place
     "celery_unchanged": (f"{WORKER}/webhook.py", "max_retries=30", "max_retries=3"),
-    "arguments": (f"{WORKER}/tasks.py", "elif states_wire_signature(original_func):", "elif False:"),
+    "arguments": (
+        f"{WORKER}/tasks.py",
+        "original_func = on_the_wire(original_func, *",
+        "_ = (original_func, *",
+    ),
     "round_trip": (f"{WORKER}/health.py", '"healthy"', '"unwell"'),
     "twin": (
         "reflector/pipelines/main_file_pipeline.py",

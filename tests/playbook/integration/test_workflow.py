@@ -7,10 +7,10 @@ test_workflow_kills.py.
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from taskiq import AsyncBroker, TaskiqResult
+from taskiq import AsyncBroker, Context, TaskiqDepends, TaskiqResult
 
 from playbook.scaffold.worker import clients
 from playbook.scaffold.worker.canvas import Signature, chain, chord, group
@@ -235,3 +235,21 @@ async def test_parent_and_root_are_those_of_the_workflow(broker: StreamBroker) -
     async with receiving(broker):
         await (await chain(call("a"), chord([call("b")], call("c")), call("d")).delay()).get(timeout=10)
     assert seen == {"a": ("a", None), "b": ("a", "a"), "c": ("a", "b"), "d": ("a", "c")}
+
+
+async def test_native_tasks_get_their_arguments_as_they_were_sent(broker: StreamBroker) -> None:
+    @broker.task("plain")
+    async def plain(number: int, *, when: str = "") -> list[Any]:
+        return [number, when]
+
+    @broker.task("bound", bind=True)
+    async def with_self(self: Any, number: int) -> list[Any]:
+        return [self.request.task, number]
+
+    @broker.task("injected")
+    async def injected(number: int, context: Annotated[Context, TaskiqDepends()]) -> list[Any]:
+        return [number, context.message.task_name]
+
+    async with receiving(broker):
+        for task, found in ((plain, ["5", ""]), (with_self, ["bound", "5"]), (injected, ["5", "injected"])):
+            assert await (await task.si("5").delay()).get(timeout=10) == found  # type: ignore[attr-defined]
