@@ -46,6 +46,21 @@ class Proof(Model):
         """Percent of the lines of the shared files that each run covers."""
         return {name: shared_percent(run.lines, self.shared) for name, run in self.runs.items()}
 
+<<<<<<< HEAD
+    @property
+    def by_file(self) -> dict[str, dict[str, float]]:
+        """The same for each file, by run and path."""
+        return {
+            name: {path: run.lines[path].percent for path in self.shared} for name, run in self.runs.items()
+        }
+
+    @property
+    def statements(self) -> dict[str, int]:
+        """How many statements the shared files had before."""
+        return {path: self.runs[BEFORE].lines[path].statements for path in self.shared}
+
+=======
+>>>>>>> origin/main
 
 def compare_trees(
     application: Application, before: Tree, after: Tree
