@@ -46,7 +46,6 @@ class Proof(Model):
         """Percent of the lines of the shared files that each run covers."""
         return {name: shared_percent(run.lines, self.shared) for name, run in self.runs.items()}
 
-<<<<<<< HEAD
     @property
     def by_file(self) -> dict[str, dict[str, float]]:
         """The same for each file, by run and path."""
@@ -59,8 +58,6 @@ class Proof(Model):
         """How many statements the shared files had before."""
         return {path: self.runs[BEFORE].lines[path].statements for path in self.shared}
 
-=======
->>>>>>> origin/main
 
 def compare_trees(
     application: Application, before: Tree, after: Tree
