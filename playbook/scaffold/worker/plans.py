@@ -370,10 +370,14 @@ def _members(tasks: Sequence[Signature]) -> list[Signature]:
 
 
 def _ends_in_group(member: Signature) -> bool:
+    """Tell whether the result of a group's member is the list of another group."""
+    if isinstance(member, Chord):
+        return isinstance(member.body, Group) or (member.body is not None and _ends_in_group(member.body))
     if not isinstance(member, Chain):
         return False
     steps = [step for step in member.tasks if not is_empty(step)]
-    return bool(steps) and isinstance(unrolled(steps[-1]), Group)
+    last = unrolled(steps[-1]) if steps else member
+    return isinstance(last, Group) or (last is not member and _ends_in_group(last))
 
 
 def _fresh(link: Signature) -> Signature:
