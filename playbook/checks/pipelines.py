@@ -11,6 +11,7 @@ from playbook.checks import registered
 from playbook.checks.driver import Driver
 from playbook.checks.guide import Verdict, judge
 from playbook.checks.guide_pipelines import CLAIMS
+from playbook.checks.once import once
 from playbook.checks.pipelines_kills import Kills, kill_in_each_task
 from playbook.checks.pipelines_lab import DRIVER, Run, guide_facts, observe
 from playbook.checks.pipelines_scenarios import Recording, scenarios
@@ -34,7 +35,6 @@ from playbook.checks.simple_lab import (
     taskiq_worker,
 )
 from playbook.contracts import Check, CheckContext, CheckResult
-from playbook.errors import PlaybookError
 from playbook.inventory import inventory
 from playbook.lab.audio import TWO_SPEAKERS
 from playbook.lab.waiting import together
@@ -69,27 +69,13 @@ class Seen(Model):
         return [observation for runs in self.observations.values() for observation in runs]
 
 
+@once
 def look(context: CheckContext) -> Seen:
     """Run everything that the phase looks at, once.
 
     Raises:
-        PlaybookError: something could not be done. It is not tried again: every check then says the same.
+        PlaybookError: something could not be done.
     """
-    outcome = _once(context)
-    if isinstance(outcome, PlaybookError):
-        raise outcome
-    return outcome
-
-
-@cache
-def _once(context: CheckContext) -> Seen | PlaybookError:
-    try:
-        return _look(context)
-    except PlaybookError as error:
-        return error
-
-
-def _look(context: CheckContext) -> Seen:
     audio = context.audio or TWO_SPEAKERS
     modules = task_modules(context)
     recording = Recording("planning", "live", audio.read_bytes(), audio.suffix)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from playbook.checks.file_scenario import ProcessFile
 from playbook.checks.guide import Facts, Verdict, judge
 from playbook.checks.guide_poc import CLAIMS
+from playbook.checks.once import once
 from playbook.contracts import Check, CheckContext, CheckResult
 from playbook.inventory import inventory
-from playbook.lab import Lab, LabError, wait_until
+from playbook.lab import Lab, wait_until
 from playbook.lab.audio import TWO_SPEAKERS
 from playbook.lab.children import Children
 from playbook.lab.reflector_env import REFLECTOR
@@ -27,27 +27,13 @@ RUNS: tuple[tuple[str, System], ...] = (("A", "celery"), ("A'", "celery"), ("B",
 TIMEOUT = 30.0
 
 
+@once
 def observe(context: CheckContext) -> Facts:
     """Run everything that the phase looks at, once, and return the facts. Observations go to `work_dir`.
 
     Raises:
-        LabError: something could not be started. It is not tried again: every check then says the same.
+        PlaybookError: something could not be done.
     """
-    outcome = _once(context)
-    if isinstance(outcome, LabError):
-        raise outcome
-    return outcome
-
-
-@cache
-def _once(context: CheckContext) -> Facts | LabError:
-    try:
-        return _observe(context)
-    except LabError as error:
-        return error
-
-
-def _observe(context: CheckContext) -> Facts:
     with Lab(
         context.workspace,
         context.work_dir / "lab",

@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 
+from playbook.checks.once import once
 from playbook.checks.schedule_lab import EVERY, Fired, Ledger, ScheduleLab, ledger
 from playbook.contracts import Check, CheckContext, CheckResult
-from playbook.errors import PlaybookError
 from playbook.inventory import inventory
 from playbook.models import Model
 from playbook.phases import SchedulerParameters
@@ -59,27 +58,13 @@ class Seen(Model):
     listing: list[dict[str, str]]
 
 
+@once
 def look(context: CheckContext) -> Seen:
     """Compute and run everything that the phase looks at, once.
 
     Raises:
-        PlaybookError: something could not be done. It is not tried again: every check then says the same.
+        PlaybookError: something could not be done.
     """
-    outcome = _once(context)
-    if isinstance(outcome, PlaybookError):
-        raise outcome
-    return outcome
-
-
-@cache
-def _once(context: CheckContext) -> Seen | PlaybookError:
-    try:
-        return _look(context)
-    except PlaybookError as error:
-        return error
-
-
-def _look(context: CheckContext) -> Seen:
     with ScheduleLab(context) as lab:
         due = _due_times(context, lab)
         lab.tasks = {item["task"]: item["entry"] for item in lab.listing()}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 
 from playbook.checks import registered
 from playbook.checks.driver import Driver
 from playbook.checks.flood import Flood, run_flood
+from playbook.checks.once import once
 from playbook.checks.registered import Registered
 from playbook.checks.rollback import Rollback, rehearse
 from playbook.checks.simple_lab import (
@@ -31,7 +32,6 @@ from playbook.checks.simple_verdicts import (
     rolls_back,
 )
 from playbook.contracts import Check, CheckContext, CheckResult
-from playbook.errors import PlaybookError
 from playbook.lab.waiting import together
 from playbook.models import Model, Observation
 from playbook.parity import Comparison
@@ -49,27 +49,13 @@ class Seen(Model):
     rollback: Rollback
 
 
+@once
 def look(context: CheckContext) -> Seen:
     """Run everything that the phase looks at, once.
 
     Raises:
-        PlaybookError: something could not be done. It is not tried again: every check then says the same.
+        PlaybookError: something could not be done.
     """
-    outcome = _once(context)
-    if isinstance(outcome, PlaybookError):
-        raise outcome
-    return outcome
-
-
-@cache
-def _once(context: CheckContext) -> Seen | PlaybookError:
-    try:
-        return _look(context)
-    except PlaybookError as error:
-        return error
-
-
-def _look(context: CheckContext) -> Seen:
     options = context.parameters
     assert isinstance(options, SimpleTasksParameters)
     modules = task_modules(context)
