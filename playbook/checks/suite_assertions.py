@@ -143,7 +143,13 @@ def _differences(
         reason = "" if fewer else explained
         yield Finding(path, name, "weakened", "; ".join(gone_ones), "; ".join(new_ones), reason)
     elif not more:
-        yield Finding(path, name, "changed", _head(old), _head(new), explained)
+        yield Finding(path, name, "changed", _lines(old, new), _lines(new, old), explained)
+
+
+def _lines(function: Function, other: Function) -> str:
+    """The lines that only one of two functions has."""
+    more = Counter(function.code.splitlines()) - Counter(other.code.splitlines())
+    return "; ".join(line.strip() for line in more.elements())
 
 
 def _head(function: Function) -> str:

@@ -166,7 +166,7 @@ def same_assertions(proof: Proof) -> CheckResult:
     count = proof.counts["after"]
     detail = (
         f"{count['assertions']} assertions in {count['test functions']} test functions, "
-        f"as before; {len(explained)} changes, each made by a rule"
+        f"as before; changed besides, by a rule: {len(explained)}"
     )
     return CheckResult.passed(detail, _plain(proof.findings))
 

@@ -38,6 +38,8 @@ def test_the_migration_leaves_every_test_as_it_was(
     assert counted["after"]["assertions"] > 30
     (only,) = findings
     assert (only.path, only.kind, only.explained) == (CONFTEST, "changed", "a rule does it")
+    assert only.before == "pytest_plugins = ('celery.contrib.pytest',)"
+    assert only.after == "pytest_plugins = ('celery.contrib.pytest', 'shop.worker.testing')"
     assert {path: after[path] for path in (FAKES, SHOP)} == {path: before[path] for path in (FAKES, SHOP)}
 
 
