@@ -270,9 +270,11 @@ class Chord(Signature):
     def __init__(self, header: Any, body: Signature | None = None, **options: Any) -> None:
         """Create a chord of a group, of one signature or of an iterable of them, and its body."""
         super().__init__("workflow.chord", options=options)
+        if isinstance(header, Mapping):
+            header = signature(header)
         if isinstance(header, (Group, Chain)):
             header = header.tasks
-        elif isinstance(header, (Signature, Mapping)):
+        elif isinstance(header, Signature):
             header = [header]
         self.tasks = [signature(task) for task in header]
         self.body = None if body is None else signature(body)

@@ -7,18 +7,23 @@ does; one task after the other, in the caller's loop.
 import json
 import uuid
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from taskiq import InMemoryBroker, TaskiqResult
+from taskiq import InMemoryBroker, NoResultError, TaskiqResult
 
 from .canvas import Signature
-from .errors import IgnoredError, Replaced
+from .errors import Ignore, IgnoredError, Reject, Replaced
 from .plans import ERRBACK, INHERITED, JOIN, PART, START, Edge, Node, Plan, message_of
 from .results import chord_error, dumps
+from .running import running
 
-replaced: dict[str, Signature] = {}
-"""What takes the place of a task that has run in place, until it is looked at."""
+Lineage = tuple[str | None, str | None]
+"""Ids of a task's root and parent."""
+
+endings: dict[str, NoResultError] = {}
+"""How a task ended that has run in place and has no result, until it is looked at."""
 
 joiners: dict[str, list[Signature]] = {}
 """The further members of its chord that a task has asked for, until they are looked at."""
@@ -26,8 +31,8 @@ joiners: dict[str, list[Signature]] = {}
 
 def note(task_id: str, error: BaseException | None, added: list[Signature]) -> None:
     """Note what a task that has run in place leaves behind."""
-    if isinstance(error, Replaced):
-        replaced[task_id] = error.canvas
+    if isinstance(error, (Ignore, Reject, Replaced)):
+        endings[task_id] = error
     if added:
         joiners[task_id] = added
 
@@ -58,7 +63,9 @@ class InPlace:
         self.states: list[str] = []
         self.parts: dict[int, dict[int, Any]] = {}
         self.sizes: dict[int, int] = {}
-        self.ready: deque[tuple[int, Any]] = deque()
+        self.ready: deque[tuple[int, Any, Lineage]] = deque()
+        here = running.get()
+        self.lineage: Lineage = (here.request.root_id, here.request.id) if here else (None, None)
 
     async def run(self, plan: Plan) -> None:
         """Run a plan to its end."""
@@ -87,24 +94,42 @@ class InPlace:
         self.errbacks += plan.errbacks
         return shifted(plan.entries, heir.next if heir else [])
 
-    async def _run(self, k: int, value: Any) -> None:
+    async def _send(
+        self,
+        call: Signature,
+        id: str,
+        args: Sequence[Any],
+        labels: Mapping[str, Any],
+        failed: Any,
+        lineage: Lineage,
+    ) -> None:
+        told = {name: id for name, id in zip(("root_id", "parent_id"), lineage, strict=True) if id}
+        await self.broker.kick(
+            await message_of(self.broker, call, id, args, {**labels, "root_id": id, **told}, failed)
+        )
+
+    async def _run(self, k: int, value: Any, lineage: Lineage) -> None:
         node = self.nodes[k]
         assert node.call is not None
         args = (value, *node.call.args) if node.receives == "result" else node.call.args
         failed = value if node.receives == "failure" else None
-        await self.broker.kick(await message_of(self.broker, node.call, node.id, args, node.labels, failed))
-        if canvas := replaced.pop(node.id, None):
-            plan = Plan.replacing(canvas, node.id)
+        await self._send(node.call, node.id, args, node.labels, failed, lineage)
+        self.lineage = lineage[0] or node.id, node.id
+        ended = endings.pop(node.id, None)
+        if isinstance(ended, Replaced):
+            plan = Plan.replacing(ended.canvas, node.id)
             self.states[k] = "d"
             return await self._follow(self._load(plan, node), None)
-        found = None
-        if await self.broker.result_backend.is_result_ready(node.id):
-            found = await self.broker.result_backend.get_result(node.id)
-        if found is None:
-            await self._fail(
-                k, Failure(node.id, IgnoredError("the task ended without a result"), silent=True)
-            )
-        elif found.is_err:
+        if isinstance(ended, Reject) and ended.requeue:
+            return self.ready.append((k, value, lineage))
+        if isinstance(ended, Reject):
+            await self._store(node.id, ended)
+            return await self._fail(k, Failure(node.id, ended))
+        if not await self.broker.result_backend.is_result_ready(node.id):
+            nothing = IgnoredError("the task ended without a result")
+            return await self._fail(k, Failure(node.id, nothing, silent=True))
+        found = await self.broker.result_backend.get_result(node.id)
+        if found.is_err:
             assert found.error is not None
             await self._fail(k, Failure(node.id, found.error))
         else:
@@ -125,7 +150,7 @@ class InPlace:
         for kind, k, *rest in edges:
             if kind == START and self.states[k] == "w":
                 self.states[k] = "s"
-                self.ready.append((k, value))
+                self.ready.append((k, value, self.lineage))
             elif kind == JOIN and self.states[k] == "w":
                 await self._enter(k, value)
             elif kind == PART:
@@ -214,8 +239,8 @@ class InPlace:
                 failure.called.add(k)
                 errback = self.errbacks[k]
                 own = None if errback.immutable else told
-                message = await message_of(self.broker, errback, str(uuid.uuid4()), errback.args, {}, own)
-                await self.broker.kick(message)
+                after = self.lineage[0], node.id
+                await self._send(errback, str(uuid.uuid4()), errback.args, {}, own, after)
 
     async def _store(self, id: str, outcome: Any, named: bool = True) -> None:
         if named:
