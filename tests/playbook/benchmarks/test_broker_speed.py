@@ -173,6 +173,8 @@ def systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Sy
         base = server.url.rpartition("/")[0]
         monkeypatch.setenv("SPEED_REDIS_URL", base)
         monkeypatch.syspath_prepend(HERE)
+        # Another benchmark may have loaded it for a Redis that is no more.
+        monkeypatch.delitem(sys.modules, "speed_apps", raising=False)
         import speed_apps
 
         env = child_env(HERE, variables={"SPEED_REDIS_URL": base, "PATH": os.environ["PATH"]})

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import os
 import statistics
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -56,15 +57,16 @@ class System:
         self.cost[size].append((body - started) / size)
 
     def weigh(self, size: int) -> None:
-        """Note the memory of a chord that nobody works on yet."""
+        """Note the memory of a chord that nobody works on yet, in an empty database."""
         processes = [psutil.Process(self.worker.pid)]
         processes += processes[0].children(recursive=True)
         for process in processes:
             process.suspend()
         try:
-            before = self.redis.info("memory")["used_memory"]
+            self.redis.flushdb()
             self.run(size, False)
-            self.memory[size] = (self.redis.info("memory")["used_memory"] - before) / size
+            keys = list(self.redis.scan_iter())
+            self.memory[size] = sum(self.redis.memory_usage(key, samples=0) for key in keys) / size
         finally:
             for process in processes:
                 process.resume()
@@ -83,6 +85,9 @@ def systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Sy
         base = server.url.rpartition("/")[0]
         monkeypatch.setenv("SPEED_REDIS_URL", base)
         monkeypatch.syspath_prepend(HERE)
+        # Another benchmark may have loaded it for a Redis that is no more.
+        monkeypatch.delitem(sys.modules, "speed_apps", raising=False)
+        monkeypatch.delitem(sys.modules, "fan_in_apps", raising=False)
         import fan_in_apps
 
         env = child_env(HERE, variables={"SPEED_REDIS_URL": base, "PATH": os.environ["PATH"]})
