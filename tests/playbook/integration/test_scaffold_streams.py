@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ResponseError
-from taskiq import AckableMessage, AsyncTaskiqTask
+from taskiq import AckableMessage, AsyncTaskiqTask, TaskiqMessage, TaskiqMiddleware
 from taskiq.exceptions import SendTaskError
 from taskiq.message import BrokerMessage
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
@@ -210,9 +210,16 @@ class Unparsable:
         raise LookupError("no such schema")
 
 
+class Failing(TaskiqMiddleware):
+    """Fails where TaskIQ catches nothing."""
+
+    def pre_execute(self, message: TaskiqMessage) -> TaskiqMessage:
+        raise LookupError("no such thing")
+
+
 def unparsable(broker: Any) -> None:
-    async def task(value: Unparsable) -> None:
-        raise AssertionError("never run")
+    async def task(value: Unparsable) -> Any:
+        return value
 
     task.__annotations__ = {"value": Unparsable}
     broker.register_task(task, "unparsable")
@@ -230,9 +237,13 @@ async def test_an_error_while_parsing_arguments_ends_the_task(site: Site) -> Non
         assert not await task.is_ready()
     site.redis.flushall()
 
+    # Ours converts no arguments. What else goes wrong before the task runs ends it, too.
     broker = our_broker(site.server.url)
     unparsable(broker)
     async with receiving(broker):
+        task = await kick(broker, "unparsable", 1)
+        assert (await task.wait_result(check_interval=0.02, timeout=10)).return_value == 1
+        broker.add_middlewares(Failing())
         assert isinstance(await failed(await kick(broker, "unparsable", 1)), LookupError)
         (letter,) = await DeadLetters(broker).list()
         assert "LookupError" in letter.reason
