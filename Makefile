@@ -20,7 +20,7 @@ run: $(INSTALLED)
 test: lint
 	@exec $(GUARD) $(PYTEST) tests/playbook
 	@exec $(GUARD) $(PYTEST) tests/reflector
-	@exec $(GUARD) $(BIN)/pytest --nbval --nbval-current-env notebooks
+	@exec $(GUARD) $(BIN)/pytest --nbval --nbval-current-env -n 2 --dist loadfile --no-loadscope-reorder notebooks
 
 # What is too long for every day: the full sizes of tests that `make test` runs scaled down.
 test-long: $(INSTALLED)
