@@ -2,8 +2,8 @@
 
 Jitter is by how much the time between two messages of an entry is longer than its interval. TaskIQ's
 messages have their time in the stream, in whole milliseconds, which alone makes a millisecond of jitter;
-Celery's have it from the hand-over to its producer. Ours also has slots on a fixed grid, so it can be late for
-them; plain beat counts from its own last send and drifts instead.
+Celery's have it from the hand-over to its producer. Ours also has slots on a fixed grid, so it can be late
+for them; plain beat counts from its own last send and drifts instead.
 """
 
 import base64
