@@ -253,3 +253,16 @@ async def test_native_tasks_get_their_arguments_as_they_were_sent(broker: Stream
     async with receiving(broker):
         for task, found in ((plain, ["5", ""]), (with_self, ["bound", "5"]), (injected, ["5", "injected"])):
             assert await (await task.si("5").delay()).get(timeout=10) == found  # type: ignore[attr-defined]
+
+
+async def test_a_step_whose_workflow_has_expired_is_a_dead_letter(
+    site: Site, broker: StreamBroker, tasks: Tasks
+) -> None:
+    sent = await chain(tasks.note.si(1).set(task_id="first"), tasks.note.si(2)).delay()
+    site.redis.delete(broker.keys.workflow(sent.id))
+    async with receiving(broker):
+        await until(lambda: site.redis.xlen(broker.keys.dead) == 1)
+        (letter,) = await DeadLetters(broker).list()
+        assert (await stored(broker, "first")).return_value == 1
+    assert letter.reason == "its workflow has expired"
+    assert tasks.ran == [1]
