@@ -125,6 +125,27 @@ def _scheduler_checks() -> tuple[Check, ...]:
     return CHECKS
 
 
+class ValidationParameters(Parameters):
+    """What 05_validation takes besides.
+
+    `tests` names test files of the application to run, apart by spaces; empty: all of them.
+    """
+
+    tests: str = ""
+
+
+def _validation_slice(application: Application, tree: Tree) -> Slice:
+    from playbook.rewrite.suite import slice_
+
+    return slice_(application, tree)
+
+
+def _validation_checks() -> tuple[Check, ...]:
+    from playbook.checks.validation import CHECKS
+
+    return CHECKS
+
+
 PHASES: tuple[Phase, ...] = (
     Phase(
         name="00_inventory",
@@ -165,6 +186,15 @@ PHASES: tuple[Phase, ...] = (
         slice=_scheduler_slice,
         load_checks=_scheduler_checks,
         parameters=SchedulerParameters,
+    ),
+    Phase(
+        name="05_validation",
+        title="Validation",
+        summary="Runs the application's own tests on both systems, compares speed and cost, and plants faults.",
+        needs=("04_scheduler",),
+        slice=_validation_slice,
+        load_checks=_validation_checks,
+        parameters=ValidationParameters,
     ),
 )
 

@@ -1,0 +1,134 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: jupytext,kernelspec,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 05 Validation
+#
+# Is the migrated application as good as the one on Celery? First its own tests say so: the same tests, on either
+# system, by a flag.
+
+# %% tags=["parameters"]
+run_dir: str = ""  # a run's folder; empty: a temporary one, removed when the kernel ends
+config: str = ""  # a playbook.toml; empty: the nearest one from here upward
+redis_url: str = ""  # a Redis of yours; empty: the lab starts one
+database_url: str = ""  # a database of yours; empty: SQLite
+audio: str = ""  # an audio file; empty: the bundled sample
+tests: str = ""  # test files of the application to run, apart by spaces; empty: all
+
+# %%
+from playbook.session import open_phase
+
+phase = open_phase(
+    "05_validation",
+    run_dir=run_dir,
+    config=config,
+    redis_url=redis_url,
+    database_url=database_url,
+    audio=audio,
+    tests=tests,
+)
+phase
+
+# %% [markdown]
+# ## What changes
+#
+# One entry in the conftest, and two modules that the cutover deletes. No test changes.
+
+# %%
+from playbook.report import diff_view, modules_table, table
+
+applied = phase.apply()
+diff_view(phase.before.unified_diff(phase.after, "changed"))
+
+# %%
+modules_table({change.path: phase.after[change.path] for change in applied.changes if change.kind == "added"})
+
+# %% [markdown]
+# What the rules left alone, with the reason:
+
+# %%
+table(applied.refusals, ["path", "line", "construct", "reason"])
+
+# %% [markdown]
+# ## The same tests
+#
+# The sources are compared first: test functions, assertions, skips. Then the tests run three times: before the
+# migration, and after it with the flag at Celery and at TaskIQ.
+
+# %%
+from playbook.checks import suite_checks
+from playbook.report.suites import (
+    changes_table,
+    counts_table,
+    coverage_figure,
+    coverage_table,
+    runs_table,
+)
+
+proof = suite_checks.look(phase.context)
+counts_table(proof.counts)
+
+# %%
+changes_table(proof.findings)
+
+# %%
+phase.check("same_tests")
+
+# %%
+phase.check("same_assertions")
+
+# %%
+phase.check("nothing_skipped")
+
+# %% [markdown]
+# ## On either system
+
+# %%
+# NBVAL_IGNORE_OUTPUT
+runs_table(proof.runs)
+
+# %%
+phase.check("green_on_celery")
+
+# %%
+phase.check("green_on_taskiq")
+
+# %% [markdown]
+# A test that sends to Celery itself would pass without TaskIQ. So it is counted where tasks ran.
+
+# %%
+phase.check("runs_where_routed")
+
+# %% [markdown]
+# ## Coverage
+
+# %%
+# NBVAL_IGNORE_OUTPUT
+phase.figure(
+    "coverage",
+    coverage_figure(proof.by_file, proof.shared),
+    "Lines of each file that the tests cover, before the migration and after it on each system.",
+)
+
+# %%
+# NBVAL_IGNORE_OUTPUT
+coverage_table(proof.by_file, proof.statements)
+
+# %%
+phase.check("same_coverage")
+
+# %%
+phase.sign_off()
