@@ -26,7 +26,8 @@ config: str = ""  # a playbook.toml; empty: the nearest one from here upward
 redis_url: str = ""  # a Redis of yours; empty: the lab starts one
 database_url: str = ""  # a database of yours; empty: SQLite
 audio: str = ""  # an audio file; empty: the bundled sample
-tests: str = ""  # test files of the application to run, apart by spaces; empty: all
+full: bool = False  # everything at full size: an hour or two
+tests: str = ""  # test files of the application to run, apart by spaces; empty: those of the size
 
 # %%
 from playbook.session import open_phase
@@ -38,6 +39,7 @@ phase = open_phase(
     redis_url=redis_url,
     database_url=database_url,
     audio=audio,
+    full=full,
     tests=tests,
 )
 phase

@@ -128,9 +128,12 @@ def _scheduler_checks() -> tuple[Check, ...]:
 class ValidationParameters(Parameters):
     """What 05_validation takes besides.
 
-    `tests` names test files of the application to run, apart by spaces; empty: all of them.
+    `full` runs everything at full size: an hour or two. If it is not given, sizes are such that the notebook
+    takes about a minute. `tests` names test files of the application to run, apart by spaces; empty: those
+    of the size.
     """
 
+    full: bool = False
     tests: str = ""
 
 
