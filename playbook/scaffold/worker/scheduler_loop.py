@@ -7,6 +7,7 @@ slot; a slot that was missed is made up once (celery/beat.py), for crontabs not 
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 AFTER_ERROR = 1.0
 """Seconds until the next try with an entry whose message could not be made."""
+
+PUNCTUAL = 0.003
+"""Seconds for which a replica watches the clock before a slot: timers come a millisecond or two late."""
 
 BATCH = 50
 """Most slots of one claim: Redis does nothing else meanwhile."""
@@ -83,7 +87,7 @@ class SchedulerLoop:
                 if reachable:
                     logger.warning("the schedule waits for Redis: %s", error)
                 pause, reachable = AGAIN, False
-            await asyncio.sleep(pause)
+            await _sleep(pause)
 
     async def _prune(self) -> None:
         """Forget the last runs of entries that are gone: if they come back they are new, as for beat."""
@@ -153,3 +157,11 @@ class SchedulerLoop:
         for middleware in self._broker.middlewares:
             message = await maybe_awaitable(middleware.pre_send(message))
         return message
+
+
+async def _sleep(seconds: float) -> None:
+    """Sleep, and wake in time."""
+    ends = time.monotonic() + seconds
+    await asyncio.sleep(seconds - PUNCTUAL)
+    while time.monotonic() < ends:  # noqa: ASYNC110 - nothing but the clock tells that it is time
+        await asyncio.sleep(0)
