@@ -108,14 +108,15 @@ def world(world_server: World) -> World:
 
 
 @pytest.fixture
-async def database() -> AsyncIterator[None]:
-    """Empty tables."""
-    get_engine.cache_clear()
+async def database() -> None:
+    """Empty tables.
+
+    All tests share one engine. The first connection of an async engine must not be made by two threads at
+    once (SQLAlchemy guards it with an asyncio.Lock), and a task of the test before may still be running.
+    """
     async with get_engine().begin() as connection:
         await connection.run_sync(Base.metadata.drop_all)
         await connection.run_sync(Base.metadata.create_all)
-    yield
-    get_engine.cache_clear()
 
 
 @pytest.fixture
