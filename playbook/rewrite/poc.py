@@ -34,8 +34,10 @@ WORKER_MODULES = (
     "lua_steps",
     "lua_workflows",
     "messages",
+    "metrics",
     "middleware",
     "plans",
+    "probes",
     "processes",
     "reader",
     "results",
@@ -45,6 +47,7 @@ WORKER_MODULES = (
     "sending",
     "serialization",
     "signals",
+    "state",
     "steps",
     "streams",
     "tasks",
@@ -54,7 +57,7 @@ WORKER_MODULES = (
 PREFIX = "TASKIQ_"
 ROUTES = "TASKIQ_ROUTE"
 """Begins the names of the settings that are of use once calls are routed."""
-REQUIREMENTS = ("pebble>=5.2,<6", "taskiq>=0.13,<0.14", "taskiq-redis>=1.2,<2")
+REQUIREMENTS = ("pebble>=5.2,<6", "prometheus-client>=0.22,<1", "taskiq>=0.13,<0.14", "taskiq-redis>=1.2,<2")
 
 
 def slice_(application: Application, tree: Tree) -> Slice:

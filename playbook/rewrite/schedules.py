@@ -18,6 +18,7 @@ from playbook.tree import Tree
 SCHEDULER_MODULES = (
     "beat",
     "crontab",
+    "find",
     "schedule_entries",
     "schedule_routes",
     "schedule_source",
@@ -25,7 +26,9 @@ SCHEDULER_MODULES = (
     "scheduler",
     "scheduler_agenda",
     "scheduler_loop",
+    "scheduler_probes",
     "schedules",
+    "top",
 )
 MODULE = "beat_schedule"
 """The module that holds the application's entries."""

@@ -28,6 +28,10 @@ class Settings(BaseSettings):
     TASKIQ_STOP_TIMEOUT: float = 25.0
     # Child processes of a TaskIQ worker for tasks that run in processes (None: one for each core).
     TASKIQ_PROCESSES: int | None = None
+    # Where workers and the scheduler answer /livez, /readyz and /metrics (None: nowhere). Each process needs
+    # a port of its own; in a container let them listen on 0.0.0.0.
+    TASKIQ_HTTP_HOST: str = "127.0.0.1"
+    TASKIQ_HTTP_PORT: int | None = None
     # While both systems run: which one gets a call of a task that is on both (celery, taskiq or TaskIQ's
     # percentage), and the same for single tasks by name. Routes in Redis count more (worker/flags.py).
     TASKIQ_ROUTE: str = "celery"

@@ -2,17 +2,23 @@
 
     python -m PACKAGE.worker MODULE ...
 
-takes the options of `taskiq worker` and does the same, for this package's broker. One thing differs: taskiq's
+takes the options of `taskiq worker` and does the same, for this package's broker. Two things differ: taskiq's
 manager looks once a second whether it was told to stop (taskiq/cli/worker/process_manager.py, `start`); here
-that second ends when a signal comes.
+that second ends when a signal comes. And if TASKIQ_HTTP_PORT is set, it answers there (`probes`).
+
+Exit status: 0 after SIGTERM or SIGINT; 1 when `--max-fails` worker processes have died; 2 for wrong use.
 
 Invariant: a signal is heard, whenever it comes. A handler that raises an error, as taskiq's does in a process
 that has just been forked, may hit a moment in which Python drops errors, and that process would run for ever.
 So signals wait until the manager pauses, and until a new process is ready for them.
 """
 
+import contextlib
+import multiprocessing
+import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,10 +28,15 @@ from taskiq.cli.worker import process_manager, run
 from taskiq.cli.worker.args import WorkerArgs
 from taskiq.cli.worker.process_manager import ProcessManager
 
+from ..settings import settings
+
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 LOOK = 0.02
 """Seconds between two looks whether a signal has come."""
+
+COUNTERS = "PROMETHEUS_MULTIPROC_DIR"
+"""Names the folder in which worker processes count (prometheus_client's multiprocess mode)."""
 
 
 class PromptManager(ProcessManager):
@@ -34,13 +45,29 @@ class PromptManager(ProcessManager):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.worker_function = partial(work, self.worker_function)
+        self.ending = False
         process_manager.sleep = self._pause  # type: ignore[attr-defined, assignment]
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        if settings.TASKIQ_HTTP_PORT:
+            self._answer()
+
+    def _answer(self) -> None:
+        """Answer probes and Prometheus."""
+        from .broker import broker
+        from .probes import WorkerProbes, serve
+        from .streams import StreamBroker
+
+        if isinstance(broker, StreamBroker):
+            serve(WorkerProbes(broker, self._pids, self.args.max_async_tasks, lambda: self.ending))
+
+    def _pids(self) -> list[int]:
+        return [worker.pid for worker in self.workers if worker.pid and worker.is_alive()]
 
     def _pause(self, seconds: float) -> None:
         ends = time.monotonic() + seconds
         while not (told := signal.sigpending() & SIGNALS) and time.monotonic() < ends:
             time.sleep(LOOK)
+        self.ending = self.ending or bool(told - {signal.SIGHUP})
         # Now taskiq's handlers put down what is to be done; the queue's own thread needs a moment for it.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -53,13 +80,30 @@ def work(listen: Callable[[WorkerArgs], None], args: WorkerArgs) -> None:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    if COUNTERS in os.environ:
+        from .broker import broker
+        from .metrics import measure
+        from .streams import StreamBroker
+
+        if isinstance(broker, StreamBroker):
+            measure(broker)
     listen(args)
 
 
-def main() -> int | None:
+def main() -> int:
     """Run workers until they are told to stop; return the exit status."""
     run.ProcessManager = PromptManager  # type: ignore[attr-defined]
-    return run.run_worker(WorkerArgs.from_cli([f"{__package__}.broker:broker", *sys.argv[1:]]))
+    args = WorkerArgs.from_cli([f"{__package__}.broker:broker", *sys.argv[1:]])
+    with contextlib.ExitStack() as stack:
+        if settings.TASKIQ_HTTP_PORT:
+            os.environ[COUNTERS] = stack.enter_context(tempfile.TemporaryDirectory(prefix="taskiq-"))
+        failed = run.run_worker(args) is not None
+        # They were told to stop; or too many have died, and nobody looks after the others.
+        for worker in multiprocessing.active_children():
+            if failed:
+                worker.terminate()
+            worker.join()
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,11 @@ class DeadLetters:
         """Return how many there are."""
         return int(await self._redis.xlen(self._keys.dead))
 
+    async def newest(self, limit: int) -> list[DeadLetter]:
+        """Return the newest, at most `limit`, the newest first."""
+        found = await self._redis.xrevrange(self._keys.dead, count=limit)
+        return [_letter(id, fields) for id, fields in found]
+
     async def list(self, limit: int = 100) -> list[DeadLetter]:
         """Return the oldest, at most `limit`."""
         return [_letter(id, fields) for id, fields in await self._redis.xrange(self._keys.dead, count=limit)]

@@ -4,7 +4,9 @@
     taskiq scheduler PACKAGE.worker.scheduler:scheduler MODULE ...
     python -m PACKAGE.worker.scheduler --list MODULE ...    # what is scheduled, last run, next due
 
-Name every module that defines tasks, so that their options and `schedule` labels are known.
+If TASKIQ_HTTP_PORT is set, it answers there (`probes`). Exit status: 0 after SIGTERM or
+SIGINT, 1 if it failed. Name every module that defines tasks, so that their options and `schedule` labels are
+known.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from redis.exceptions import RedisError
 from taskiq import AsyncBroker, ScheduledTask, ScheduleSource, TaskiqScheduler
 from taskiq.exceptions import TaskiqError
 
+from ..settings import settings
 from . import beat_schedule
 from .broker import broker
 from .schedule_entries import NEVER, Entry, ScheduleError, read_entries, zone_of
@@ -104,6 +107,11 @@ class DurableScheduler(TaskiqScheduler):
                     "schedule entry %s: no module that was named defines %s", entry.name, entry.task
                 )
         await super().startup()
+        if settings.TASKIQ_HTTP_PORT and isinstance(self.broker, StreamBroker):
+            from .probes import serve
+            from .scheduler_probes import SchedulerProbes
+
+            serve(SchedulerProbes(self.broker, loop))
         self._running = asyncio.create_task(loop.run(), name="scheduler")
         self._running.add_done_callback(_end_with)
 

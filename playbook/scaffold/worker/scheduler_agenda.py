@@ -97,6 +97,11 @@ class Agenda:
         )
         return max(0.0, min([*waits, self._look_at - clock]))
 
+    def overdue(self) -> float:
+        """Return how long (s) the slot that has been due the longest was not claimed; 0: none is due."""
+        dues = [slot.due for slot in list(self._slots.values()) if slot.last is not None]
+        return max(0.0, (self.now() - min(dues)) / 1e6) if dues else 0.0
+
     def hold(self, slot: Slot, seconds: float) -> None:
         """Leave a slot alone for some time."""
         self._held[slot.entry] = time.monotonic() + seconds

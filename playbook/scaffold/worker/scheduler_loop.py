@@ -67,11 +67,17 @@ class SchedulerLoop:
         self._look_script = broker.redis.register_script(LOOK)
         self._claim_script = broker.redis.register_script(CLAIM)
         self._own = set(agenda.entries)
+        self.overdue = agenda.overdue
+        self.on_sent: Callable[[Slot, Answer], None] | None = None
+        """Told of every slot whose message this replica has sent."""
+        self.turned, self.answered = time.monotonic(), float("-inf")
+        """When the loop turned, and when Redis answered, the last time (monotonic clock, s)."""
 
     async def run(self) -> None:
         """Send what is due, until cancelled. While Redis is away it waits."""
         reachable, pruned = True, False
         while True:
+            self.turned = time.monotonic()
             try:
                 async with asyncio.timeout(TIMEOUT):
                     if not pruned:
@@ -81,6 +87,7 @@ class SchedulerLoop:
                 if not reachable:
                     logger.warning("Redis is back, the schedule goes on")
                 pause, reachable = self._agenda.pause(), True
+                self.answered = time.monotonic()
             except ERRORS as error:
                 if not is_outage(error):
                     raise
@@ -122,6 +129,8 @@ class SchedulerLoop:
             done = "sent" if message else "too late, let go:"
             logger.info("schedule: %s %s (%s), due at %s", done, slot.entry, slot.task, instant(slot.due))
             if message:
+                if self.on_sent:
+                    self.on_sent(slot, answer)
                 for middleware in reversed(self._broker.middlewares):
                     await maybe_awaitable(middleware.post_send(message))
 

@@ -98,8 +98,10 @@ class StreamBroker(RedisStreamBroker):
         self.result_ttl, self.workflow_ttl = result_ttl, workflow_ttl
         self.result_backend = StreamResults(self)
         self.deliveries: dict[str, Delivery] = {}
+        self.on_end: Callable[[Delivery], None] | None = None
+        """Told of every delivery when its outcome is written."""
         self.consumer_name = ""
-        self._url = url
+        self.url, self.lease = url, lease
         self._rules = Rules(
             lease=lease,
             max_deliveries=max_deliveries,
@@ -196,7 +198,7 @@ class StreamBroker(RedisStreamBroker):
             self._beating = asyncio.Event()
             loop = asyncio.get_running_loop()
             self._keeper = Keeper(
-                self._url, self.keys, self.queues, self.consumer_name, self._rules, self._pulse_for(loop)
+                self.url, self.keys, self.queues, self.consumer_name, self._rules, self._pulse_for(loop)
             )
             self._keeper.start()
             if self._rules.stop_timeout is not None:
@@ -296,6 +298,8 @@ class StreamBroker(RedisStreamBroker):
     def _close(self, delivery: Delivery) -> None:
         delivery.done = True
         self.deliveries.pop(delivery.handle, None)
+        if self.on_end:
+            self.on_end(delivery)
 
     async def _reject(self, delivery: Delivery, error: Reject) -> None:
         refused = Refused(f"the task rejected it: {error.reason}", delivery.message.task_id, error)
@@ -321,6 +325,7 @@ class StreamBroker(RedisStreamBroker):
         entry = Entry(delivery.stream, delivery.entry, None)
         refused = Refused(f"the worker could not handle it: {error!r}", delivery.message.task_id, error)
         await self._bury(entry, delivery.queue, refused)
+        delivery.outcome.failed = True
         self._close(delivery)
 
     async def _bury(self, entry: Entry, queue: str, refused: Refused) -> None:
