@@ -11,6 +11,7 @@ from playbook.report.tables import (
     checks_table,
     claims_table,
     count_table,
+    criteria_table,
     findings_table,
     modules_table,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "checks_table",
     "claims_table",
     "count_table",
+    "criteria_table",
     "diff_view",
     "findings_table",
     "inventory_figure",

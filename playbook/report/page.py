@@ -11,11 +11,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from playbook.criteria import judge
 from playbook.errors import PlaybookError
 from playbook.files import write_atomically
 from playbook.report.notebooks import notebook_page
-from playbook.report.tables import checks_table, claims_table
+from playbook.report.tables import checks_table, claims_table, criteria_table
 from playbook.report.views import View, diff_view, table
+from playbook.results import PhaseResult
 
 _SCHEMA = 1
 _LONGEST_VALUE = 4000  # characters of one recorded value on the page; result.json has all of it
@@ -41,11 +43,18 @@ def render_run(run_dir: Path) -> Path:
         PlaybookError: There is no readable `result.json` of this schema.
     """
     result = _load(run_dir / "result.json")
+    criteria = judge(PhaseResult.model_validate(phase) for phase in result["phases"])
     phases = [_phase(run_dir, phase, result["timings"].get(phase["name"])) for phase in result["phases"]]
     page = (
         environment()
         .get_template("run.html.j2")
-        .render(result=result, phases=phases, verdict=_verdict(phases), totals=_totals(phases))
+        .render(
+            result=result,
+            phases=phases,
+            verdict=_verdict(phases),
+            totals=_totals(phases),
+            criteria_view=_html(criteria_table(criteria)),
+        )
     )
     target = run_dir / "index.html"
     write_atomically(target, page)

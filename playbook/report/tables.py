@@ -78,6 +78,19 @@ def checks_table(checks: Iterable[Any]) -> View:
     )
 
 
+def criteria_table(judgements: Iterable[Any]) -> View:
+    """Return the criteria of success, whether each holds, and the checks that show it."""
+    rows = [plain(judgement) for judgement in judgements]
+    words = {True: "✓ holds", False: "✗ does not hold", None: "– not all shown"}
+    return table(
+        [
+            {"criterion": row["text"], "outcome": words[row["holds"]], "shown by": list(row["evidence"])}
+            for row in rows
+        ],
+        shades=[{True: GOOD, False: BAD, None: ""}[row["holds"]] for row in rows],
+    )
+
+
 def findings_table(comparison: Any) -> View:
     """Return the verdict of a comparison, its findings, and what it rests on: records compared, noise."""
     found = plain(comparison)
