@@ -1,50 +1,73 @@
-"""Probes, metrics, the health command and the terminal view, with real workers."""
+"""Probes, metrics, the health command and the terminal view, with real workers and schedulers."""
 
+import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from playbook.lab import RedisServer, wait_until
 from playbook.lab.waiting import free_port
-from tests.playbook.integration.operations_site import WORKER, Answering, labelled, run, start_worker
-from tests.playbook.integration.scaffold import READY, TASKS, Site, send, site_on
+from tests.playbook.integration.command_line import CommandLine
+from tests.playbook.integration.operations_site import (
+    LEASE,
+    WORKER,
+    Answering,
+    labelled,
+    run,
+    start_worker,
+)
+from tests.playbook.integration.scaffold import READY, TASKS, Site, kick, our_broker, send, site_on
+from tests.playbook.integration.schedule_site import QUEUE, ROUTES, ScheduleSite
+from tests.playbook.operations_files import names_in_files
 
 pytest_plugins = ("tests.playbook.integration.scaffold_fixtures",)
 pytestmark = pytest.mark.integration
 
 
+class Running:
+    """A worker of two processes, and the command line."""
+
+    def __init__(self, site: Site, worker: Answering, commands: CommandLine) -> None:
+        self.site, self.worker, self.commands = site, worker, commands
+
+    def ended(self, task: str, outcome: str) -> float:
+        """How often a task has ended so."""
+        name = labelled("taskiq_tasks_total", task=task, outcome=outcome)
+        return self.worker.metrics().get(name, 0)
+
+    def inspect(self, id: str) -> Any:
+        """What the view says of a task."""
+        return json.loads(self.commands.run("top", "inspect", id).stdout)
+
+
 @pytest.fixture(scope="module")
-def running(
-    server: RedisServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Site, Answering]]:
-    """A worker of two processes, for the tests that follow, in this order."""
+def running(server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """For the tests that follow, in this order."""
     with site_on(server, tmp_path_factory.mktemp("operations")) as site:
-        worker = start_worker(
-            site, "--workers", "2", tasks=f"{TASKS} {WORKER}.health", TASKIQ_MAX_DELIVERIES="2"
-        )
-        assert wait_until(lambda: worker.get("/readyz")[0] == 200, 10)
-        yield site, worker
+        modules = f"{TASKS} {WORKER}.health"
+        worker = start_worker(site, "--workers", "2", tasks=modules, TASKIQ_MAX_DELIVERIES="2")
+        env = {"TASKIQ_LEASE": LEASE, "TASKIQ_HTTP_PORT": str(worker.port)}
+        with CommandLine(server.url, **env) as commands:
+            assert wait_until(lambda: worker.get("/readyz")[0] == 200, 10)
+            yield Running(site, worker, commands)
 
 
-def ended(worker: Answering, task: str, outcome: str) -> float:
-    return worker.metrics().get(labelled("taskiq_tasks_total", task=task, outcome=outcome), 0)
-
-
-def test_metrics_are_what_the_tasks_did(running: tuple[Site, Answering]) -> None:
-    site, worker = running
-    assert ended(worker, "tests.note", "failure") == 0, "series begin at zero"
+def test_metrics_are_what_the_tasks_did(running: Running) -> None:
+    site, worker = running.site, running.worker
+    assert worker.metrics()[labelled("taskiq_tasks_total", task="tests.note", outcome="failure")] == 0
     send(site, *(("tests.note", str(number)) for number in range(30)), ("tests.retry",), ("tests.none",))
-    assert wait_until(lambda: ended(worker, "tests.retry", "failure") == 1, 10)
-    assert wait_until(lambda: ended(worker, "tests.note", "success") == 30, 10)
+    assert wait_until(lambda: running.ended("tests.retry", "failure") == 1, 10)
+    assert wait_until(lambda: running.ended("tests.note", "success") == 30, 10)
     found = worker.metrics()
-    log = site.log()
-    assert len([line for line in log if line.startswith("attempt")]) == 3
+    assert len([line for line in site.log() if line.startswith("attempt")]) == 3
     assert found[labelled("taskiq_tasks_total", task="tests.retry", outcome="retry")] == 2
     assert found[labelled("taskiq_task_duration_seconds_count", task="tests.note")] == 30
     assert found[labelled("taskiq_task_duration_seconds_count", task="tests.retry")] == 3
@@ -54,88 +77,119 @@ def test_metrics_are_what_the_tasks_did(running: tuple[Site, Answering]) -> None
     assert found[labelled("taskiq_queue_workers", queue="default")] == 2
 
 
-def test_the_health_command_says_whether_a_worker_answers(running: tuple[Site, Answering]) -> None:
-    site, _ = running
-    done = run(site, "health")
-    assert (done.returncode, json.loads(done.stdout)["status"]) == (0, "healthy"), done.stderr
-    done = run(site, "health", "--queue", "nobody", "--timeout", "0.3")
-    assert (done.returncode, done.stderr) == (1, "unhealthy: no worker has answered within 0.3 s\n")
-    done = run(site, "health", CELERY_BROKER_URL=f"redis://127.0.0.1:{free_port()}/0")
-    assert done.returncode == 2
-    assert "Redis cannot be reached" in done.stderr
+def test_probes_answer_on_the_command_line(running: Running) -> None:
+    for what in ("live", "ready"):
+        done = running.commands.run("probes", what)
+        assert (done.status, done.stdout) == (0, "ok\n"), done.stderr
+    assert running.worker.get("/")[0] == 404
 
 
-def test_top_shows_everything_and_acts(running: tuple[Site, Answering]) -> None:
-    site, worker = running
-    send(site, ("tests.sleep", "long", 600), ("tests.later",))
-    (letter,) = site.redis.xrange("{taskiq}:dead")[:1]
-    done = run(site, "top", "inspect", letter[1]["id"])
-    assert json.loads(done.stdout)["state"] == "dead"
-    assert wait_until(lambda: "start:long" in site.log(), 10)
-    seen = json.loads(run(site, "top", "--json").stdout)
-    assert [task["name"] for task in seen["running"]] == ["tests.sleep"]
-    assert seen["running"][0]["worker"] in {w["name"] for w in seen["state"]["queues"]["default"]["workers"]}
-    assert len(seen["dead"]) == 2, "two tasks that nobody knows"
-    assert "no task of this name" in seen["dead"][0]["reason"]
-    found = json.loads(run(site, "top", "inspect", seen["running"][0]["id"]).stdout)
+def test_the_health_command_says_whether_a_worker_answers(running: Running) -> None:
+    done = running.commands.run("health")
+    assert (done.status, json.loads(done.stdout)["status"]) == (0, "healthy"), done.stderr
+    done = running.commands.run("health", "--queue", "nobody", "--timeout", "0.3")
+    assert (done.status, done.stderr) == (1, "unhealthy: no worker has answered within 0.3 s\n")
+
+
+def test_without_redis_commands_say_so() -> None:
+    with CommandLine(f"redis://127.0.0.1:{free_port()}/0") as commands:
+        for command in (["health"], ["top", "--once"], ["top", "inspect", "x"], ["top", "replay", "--all"]):
+            done = commands.run(*command)
+            assert (done.status, "Redis cannot be reached" in done.stderr) == (2, True), command
+            assert "Traceback" not in done.stderr
+        assert "TASKIQ_HTTP_PORT is not set" in commands.run("probes", "live").stderr
+
+
+def test_the_view_shows_and_finds_what_runs_and_what_is_dead(running: Running) -> None:
+    send(running.site, ("tests.sleep", "long", 600), ("tests.none",))
+    assert wait_until(lambda: "start:long" in running.site.log(), 10)
+    assert wait_until(lambda: running.site.redis.xlen("{taskiq}:dead") == 2, 10)
+    seen = json.loads(running.commands.run("top", "--json").stdout)
+    (task,) = seen["running"]
+    assert task["name"] == "tests.sleep"
+    assert task["worker"] in {worker["name"] for worker in seen["state"]["queues"]["default"]["workers"]}
+    assert [letter["reason"].partition(":")[0] for letter in seen["dead"]] == [
+        "no task of this name is registered in the worker"
+    ] * 2
+    found = running.inspect(task["id"])
     assert (found["state"], found["task"], found["args"]) == ("running", "tests.sleep", ["long", 600])
-    text = run(site, "top", "--once").stdout
-    assert "tests.sleep" in text
+    assert running.inspect(seen["dead"][0]["task_id"])["state"] == "dead"
+    assert running.inspect("none")["state"] == "unknown"
+    text = running.commands.run("top", "--once").stdout
+    assert re.search(r"tests\.sleep +" + task["id"], text)
     assert "no task of this name" in text
-
-    done = run(site, "top", "replay", "--all")
-    assert (done.returncode, done.stdout) == (0, "2 sent again\n"), done.stderr
-    assert wait_until(lambda: site.redis.xlen("{taskiq}:dead") == 2, 10), "still nobody knows them"
-    assert run(site, "top", "replay", "0-1").returncode == 1
-    assert run(site, "top", "inspect", "none").returncode == 1
-    assert worker.metrics()["taskiq_worker_running"] == 1
+    assert running.worker.metrics()["taskiq_worker_running"] == 1
 
 
-def test_what_is_revoked_does_not_start(running: tuple[Site, Answering]) -> None:
-    site, worker = running
-    site.start([sys.executable, "-c", SEND_LATER], "sent")
-    (task,) = json.loads(run(site, "top", "--json").stdout)["delayed"]
-    found = json.loads(run(site, "top", "inspect", task["id"]).stdout)
+def test_dead_letters_are_sent_again(running: Running) -> None:
+    letters = running.site.redis.xrange("{taskiq}:dead")
+    done = running.commands.run("top", "replay", letters[0][0])
+    assert (done.status, done.stdout) == (0, "1 sent again\n"), done.stderr
+    assert wait_until(lambda: running.site.redis.xlen("{taskiq}:dead") == 2, 10), "nobody knows it still"
+    assert running.commands.run("top", "replay", "--all").stdout == "2 sent again\n"
+    assert running.commands.run("top", "replay", "0-1").status == 1
+
+
+def test_what_is_revoked_does_not_start(running: Running) -> None:
+    async def later() -> str:
+        broker = our_broker(running.site.server.url)
+        task = await kick(broker, "tests.note", "later", countdown=2.0)
+        await broker.shutdown()
+        return task.task_id
+
+    id = asyncio.run(later())
+    found = running.inspect(id)
     assert (found["state"], found["task"]) == ("delayed", "tests.note")
-    assert run(site, "top", "revoke", task["id"]).stdout == "1 will not start\n"
-    assert wait_until(lambda: ended(worker, "tests.note", "revoked") == 1, 20)
-    assert json.loads(run(site, "top", "inspect", task["id"]).stdout)["state"] == "failed"
+    assert running.commands.run("top", "revoke", id).stdout == "1 will not start\n"
+    assert wait_until(lambda: running.ended("tests.note", "revoked") == 1, 20)
+    assert "TaskRevokedError" in str(running.inspect(id)["result"]["error"])
+    assert running.commands.run("top", "revoke", id).status == 1
 
 
-def test_a_killed_process_is_seen_and_its_counts_stay(running: tuple[Site, Answering]) -> None:
-    site, worker = running
-    before = worker.metrics()
-    manager = psutil.Process(worker.process.pid)
-    processes = [p for p in manager.children() if "resource_tracker" not in str(p.cmdline())]
-    for process in processes:
+def test_a_killed_process_is_seen_and_its_counts_stay(running: Running) -> None:
+    worker = running.worker
+    before = running.ended("tests.note", "success")
+    for process in psutil.Process(worker.process.pid).children():
         process.kill()
-    assert wait_until(lambda: worker.get("/readyz")[0] == 503, 5), "not ready without workers"
+    assert wait_until(lambda: worker.get("/readyz")[0] == 503, 5, interval=0.02), "not ready without workers"
     assert wait_until(lambda: worker.get("/readyz")[0] == 200, 20), "the manager starts others"
     assert worker.get("/livez") == (200, "ok\n")
-    note = labelled("taskiq_tasks_total", task="tests.note", outcome="success")
-    assert worker.metrics()[note] == before[note]
-    send(site, *(("tests.note", str(number)) for number in range(10)))
-    assert wait_until(lambda: worker.metrics()[note] == before[note] + 10, 10)
-    # A task that has seen two workers die is a dead letter here.
-    assert wait_until(lambda: site.log().count("start:long") == 2, 20)
+    assert running.ended("tests.note", "success") == before
+    send(running.site, *(("tests.note", str(number)) for number in range(10)))
+    assert wait_until(lambda: running.ended("tests.note", "success") == before + 10, 10)
+    assert wait_until(lambda: running.site.log().count("start:long") == 2, 20), "what it ran starts again"
 
 
-def test_a_worker_that_is_told_to_stop_is_not_ready_and_ends_well(running: tuple[Site, Answering]) -> None:
-    site, worker = running
+def test_all_that_alerts_and_dashboard_name_is_there(running: Running, tmp_path: Path) -> None:
+    site = ScheduleSite(running.site.server, tmp_path, {"fast": 0.5})
+    site.redis.hset(ROUTES, "*", "taskiq")
+    port = free_port()
+    process = site.scheduler(TASKIQ_HTTP_PORT=str(port), TASKIQ_QUEUES="scheduled")
+    try:
+        scheduler = Answering(process, port)
+        sent = labelled("taskiq_schedule_sent_total", entry="fast")
+        assert wait_until(lambda: scheduler.metrics().get(sent, 0) >= 3, 20)
+        assert scheduler.get("/livez") == scheduler.get("/readyz") == (200, "ok\n")
+        found = scheduler.metrics()
+        assert found[labelled("taskiq_schedule_lateness_seconds_count", entry="fast")] == found[sent]
+        waiting = site.redis.xlen(QUEUE.replace("default", "scheduled"))
+        assert found[sent] <= waiting <= found[sent] + 2
+        names = {name.partition("{")[0] for name in [*found, *running.worker.metrics()]}
+        assert names_in_files() - names <= {"up"}, "up is Prometheus' own"
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+
+
+def test_a_worker_that_is_told_to_stop_is_not_ready_and_ends_what_it_runs(running: Running) -> None:
+    site, worker = running.site, running.worker
     send(site, ("tests.sleep", "last", 1.5))
     assert wait_until(lambda: "start:last" in site.log(), 10)
     os.kill(worker.process.pid, signal.SIGTERM)
     assert wait_until(lambda: worker.get("/readyz")[0] == 503, 5, interval=0.02)
-    assert "end:last" not in site.log()
     assert worker.get("/livez")[0] == 200
-
-
-SEND_LATER = """
-import asyncio, scaffold_tasks as tasks
-from playbook.scaffold.worker.sending import send
-asyncio.run(send(tasks.note_task, ("later",), countdown=8))
-print("sent", flush=True)
-"""
+    assert wait_until(lambda: "end:last" in site.log(), 10)
 
 
 def test_redis_away_is_not_ready_but_live(tmp_path: Path) -> None:
@@ -146,29 +200,20 @@ def test_redis_away_is_not_ready_but_live(tmp_path: Path) -> None:
         server.stop()
         assert worker.get("/readyz")[0] == 503
         status, text = worker.get("/livez")
-        assert status == 200
-        assert "a restart would not help" in text
+        assert (status, "a restart would not help" in text) == (200, True)
         assert worker.metrics()["taskiq_redis_up"] == 0
         server.start()
         assert wait_until(lambda: worker.get("/readyz")[0] == 200, 10)
+        taken = run(site, "__main__", TASKS, TASKIQ_HTTP_PORT=str(worker.port))
+        assert taken.returncode == 1
+        assert "TASKIQ_HTTP_PORT: cannot listen on 127.0.0.1:" in taken.stderr
 
 
-def test_a_port_that_is_taken_is_told(site: Site) -> None:
-    worker = start_worker(site, "--workers", "1")
-    done = run(site, "__main__", TASKS, TASKIQ_HTTP_PORT=str(worker.port))
-    assert done.returncode == 1
-    assert "TASKIQ_HTTP_PORT: cannot listen on 127.0.0.1:" in done.stderr
-    assert run(site, "probes", "ready", TASKIQ_HTTP_PORT=str(worker.port)).returncode in (0, 1)
-
-
-def test_a_worker_whose_processes_keep_dying_gives_up(site: Site) -> None:
-    worker = start_worker(site, "--workers", "2", "--max-fails", "2")
-    send(site, ("tests.kill", "x"))
-    assert worker.process.wait(30) == 1
-
-
-def test_without_a_port_nothing_is_measured(site: Site) -> None:
-    worker = site.start([sys.executable, "-m", WORKER, TASKS, "--workers", "1"], READY)
+def test_a_worker_whose_processes_keep_dying_gives_up_and_measures_nothing_unasked(site: Site) -> None:
+    command = [sys.executable, "-m", WORKER, TASKS, "--workers", "2", "--max-fails", "2"]
+    worker = site.start(command, READY, TASKIQ_LEASE="1")
     assert not [
-        c for p in [psutil.Process(worker.pid)] for c in p.net_connections("tcp") if c.status == "LISTEN"
+        c for c in psutil.Process(worker.pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN
     ]
+    send(site, ("tests.kill", "x"), ("tests.kill", "y"))
+    assert worker.wait(30) == 1
