@@ -44,10 +44,17 @@ class PocOptions(_Section):
     twin: DottedName
 
 
+class ValidationOptions(_Section):
+    """`[phases.05_validation]`: the test files that are enough for a quick look, relative to the base."""
+
+    quick_tests: Annotated[tuple[RelativePath, ...], Field(strict=False)]
+
+
 class PhaseOptions(_Section):
     """`[phases]`: what a phase cannot know by itself. None: the application does not say."""
 
     poc: PocOptions | None = Field(default=None, alias="01_poc")
+    validation: ValidationOptions | None = Field(default=None, alias="05_validation")
 
 
 class Application(_Section):
@@ -72,6 +79,11 @@ class Application(_Section):
     def poc_task(self) -> str | None:
         """Registered name of the task that gets the first twin."""
         return self.phases.poc.twin if self.phases.poc else None
+
+    @property
+    def quick_tests(self) -> tuple[str, ...]:
+        """Test files that are enough for a quick look; none: all of them."""
+        return self.phases.validation.quick_tests if self.phases.validation else ()
 
     @property
     def package(self) -> str:
@@ -191,6 +203,10 @@ def _check_paths(path: Path, application: Application) -> None:
             raise ConfigError(
                 f"{path}: application.{key} = {folder!r} is not a folder in {application.base}; correct it"
             )
+    for file in application.quick_tests:
+        if not (application.base / file).is_file():
+            where = "phases.05_validation.quick_tests"
+            raise ConfigError(f"{path}: {where}: there is no {file} in {application.base}; correct it")
     for key in ("celery_app", "asgi_app", "broker"):
         value = getattr(application, key)
         if value is None:

@@ -7,6 +7,8 @@ TaskIQ; on TaskIQ it is TaskIQ that runs the tasks; and the tests cover as much 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from playbook.config import Application
 from playbook.contracts import JSON, Check, CheckContext, CheckResult
 from playbook.errors import PlaybookError
 from playbook.models import Model
+from playbook.phases import ValidationParameters
 from playbook.rewrite.suite import slice_, test_files
 from playbook.tree import Tree
 from playbook.workspace import BASELINE, Workspace
@@ -105,13 +108,27 @@ def _look(context: CheckContext) -> Proof:
     before = workspace.tree(BASELINE)
     findings, counted = compare_trees(application, before, workspace.tree())
     root = _written(before, application, work_dir / "before")
-    tests = getattr(context.parameters, "tests", "").split()
-    runs = {
-        BEFORE: run_suite(application, root, work_dir / "run-before", None, tests),
-        CELERY: run_suite(application, context.workspace, work_dir / "run-celery", "celery", tests),
-        TASKIQ: run_suite(application, context.workspace, work_dir / "run-taskiq", "taskiq", tests),
+    trees = {
+        BEFORE: (root, None),
+        CELERY: (context.workspace, "celery"),
+        TASKIQ: (context.workspace, "taskiq"),
     }
+    with ThreadPoolExecutor() as threads:
+        started = {
+            name: threads.submit(
+                run_suite, application, tree, work_dir / "runs" / name, route, chosen_tests(context)
+            )
+            for name, (tree, route) in trees.items()
+        }
+        runs = {name: future.result() for name, future in started.items()}
     return Proof(findings=findings, counts=counted, runs=runs)
+
+
+def chosen_tests(context: CheckContext) -> Sequence[str]:
+    """Return the test files that are to run; none: all of them."""
+    options = context.parameters
+    assert isinstance(options, ValidationParameters)
+    return options.tests.split() or (() if options.full else context.application.quick_tests)
 
 
 def _tests(application: Application, tree: Tree) -> dict[str, str]:
