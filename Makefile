@@ -12,7 +12,9 @@ GUARD := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig 
 # nbval's plugin, which no test needs and which takes a second to load.
 PYTEST := $(BIN)/pytest -p no:nbval -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test test-long lint notebooks benchmark lab clean
+.PHONY: install run test test-long lint notebooks benchmark lab clean
+
+install: $(INSTALLED)
 
 run: $(INSTALLED)
 	@PLAYBOOK_PARENT=$$PPID exec $(GUARD) $(BIN)/playbook run

@@ -41,6 +41,7 @@ from playbook.lifeline import end_with
 from playbook.oracle.cli import oracle
 from playbook.phases import PHASES, apply_phase, find_phase, plan_phase
 from playbook.progress import RunProgress
+from playbook.results import load_result
 from playbook.runs import RESULT_NAME, current_result, hold_run
 from playbook.workspace import Workspace
 
@@ -240,13 +241,23 @@ def rollback(
 @app.command()
 def report(
     run: Annotated[str, typer.Argument(metavar="[RUN]", help="Name of the run.")] = "default",
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a summary in Markdown.")] = False,
     runs_dir: RunsOption = Path("runs"),
 ) -> None:
     """Render index.html of a run again, and print where it is."""
     run_dir = run_folder(runs_dir, run)
     if not (run_dir / RESULT_NAME).is_file():
         raise PlaybookError(f"there is no run {run} in {runs_dir}; start it with: playbook run --run {run}")
-    typer.echo(_rendered(run_dir))
+    if not markdown:
+        return typer.echo(_rendered(run_dir))
+    result = load_result(run_dir / RESULT_NAME)
+    if result is None:
+        raise PlaybookError(f"{run_dir / RESULT_NAME} is of another version; run the playbook again")
+
+    from playbook.criteria import judge
+    from playbook.report.summary import summary
+
+    sys.stdout.write(summary(result, judge(result.phases)))
 
 
 @app.command()
