@@ -222,7 +222,7 @@ phase.figure(
 # %%
 # NBVAL_IGNORE_OUTPUT
 figures = flood.figures()
-phase.record("flood", figures)
+phase.measure("flood", figures)
 table([{"what": what, "count": value} for what, value in figures.items()])
 
 # %%

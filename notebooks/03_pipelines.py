@@ -255,7 +255,7 @@ from playbook.checks.pipelines_verdicts import attempts
 
 # NBVAL_IGNORE_OUTPUT
 rows = [vars(row) for row in attempts(seen.kills)]
-phase.record("kills", rows)
+phase.measure("kills", rows)
 table(rows)
 
 # %%

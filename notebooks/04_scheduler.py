@@ -194,7 +194,7 @@ phase.check("downtime")
 # %%
 # NBVAL_IGNORE_OUTPUT
 late = schedules.lateness(seen.situations[0].fired)
-phase.record("lateness", late)
+phase.measure("lateness", late)
 table({"system": system, **figures} for system, figures in late.items())
 
 # %% [markdown]

@@ -1,6 +1,6 @@
 """What a run found out: the content of `result.json`, and of the `outcome.json` of each phase.
 
-Everything in here is the same for equal runs, but for `timings`. Paths are relative to the run's folder.
+Everything in a `result.json` is the same for equal runs, but for `timings`. Paths are relative to the run's folder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ class Figure(_Model):
 
 
 class PhaseResult(_Model):
-    """One phase of a run. `message` says why it stopped; `tree` is git's name of the content after it."""
+    """One phase of a run.
+
+    `message` says why it stopped; `tree` is git's name of the content after it. `measured` differs between
+    equal runs; the runner moves it to the timings.
+    """
 
     name: str
     title: str
@@ -61,6 +65,7 @@ class PhaseResult(_Model):
     figures: list[Figure] = Field(default_factory=list)
     refusals: list[Refusal] = Field(default_factory=list)
     values: dict[str, Any] = Field(default_factory=dict)
+    measured: dict[str, Any] = Field(default_factory=dict)
 
 
 class CellTiming(_Model):
@@ -71,11 +76,12 @@ class CellTiming(_Model):
 
 
 class PhaseTiming(_Model):
-    """When a phase started (ISO 8601, UTC) and how long it took."""
+    """When a phase started (ISO 8601, UTC), how long it took, and what else it measured."""
 
     started: str
     seconds: float
     cells: list[CellTiming] = Field(default_factory=list)
+    measured: dict[str, Any] = Field(default_factory=dict)
 
 
 class RunResult(_Model):

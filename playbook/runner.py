@@ -109,10 +109,11 @@ def _run_phase(
         cells=execution.cells,
     )
     entry = _judged(load_outcome(work_dir / "outcome.json") or new_entry(phase), execution)
+    timing.measured = entry.measured
     given = parameters.model_dump(exclude_defaults=True, exclude={"run_dir", "config"})
     output = execution.notebook.relative_to(run_dir).as_posix()
     progress.phase_ended(f"signed off in {timing.seconds:.0f} s" if entry.message is None else "stopped")
-    return entry.model_copy(update={"notebook": output, "parameters": given}), timing
+    return entry.model_copy(update={"notebook": output, "parameters": given, "measured": {}}), timing
 
 
 def _judged(outcome: PhaseResult, execution: Execution) -> PhaseResult:

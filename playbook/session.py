@@ -202,8 +202,13 @@ class PhaseSession:
         return claim
 
     def record(self, name: str, value: JSON) -> None:
-        """Keep any JSON value under a name."""
+        """Keep any JSON value under a name. It must be the same for equal runs."""
         self._outcome.values[name] = _json(value, f"the value {name!r}")
+        self._save()
+
+    def measure(self, name: str, value: JSON) -> None:
+        """Keep any JSON value that differs between equal runs, such as a timing, under a name."""
+        self._outcome.measured[name] = _json(value, f"the value {name!r}")
         self._save()
 
     def figure(self, name: str, figure: Any, caption: str) -> Any:

@@ -96,6 +96,7 @@ def _phase(run_dir: Path, phase: Mapping[str, Any], timing: Mapping[str, Any] | 
         "refuted": refuted,
         "seconds": timing["seconds"] if timing else None,
         "started": timing["started"] if timing else None,
+        "measured": timing.get("measured", {}) if timing else {},
         "check_view": _html(checks_table(phase["checks"])),
         "claim_view": _html(claims_table(phase["claims"])),
         "change_view": _html(table(phase["changes"], ["path", "kind", "added", "removed"]))

@@ -47,6 +47,7 @@ phase.verify()
 # %%
 phase.claim("it is easy", holds=False, found="it is not", instead="we do it")
 phase.figure("dot", b"\x89PNG", "a dot")
+phase.measure("clock", time.monotonic())
 
 # %%
 if os.environ.get("TINY_FAULT") != "silent":
