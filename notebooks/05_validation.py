@@ -132,5 +132,52 @@ coverage_table(proof.by_file, proof.statements)
 # %%
 phase.check("same_coverage")
 
+# %% [markdown]
+# ## Faults
+#
+# Single tasks, delayed and retried ones, chains and chords run on real workers and a real Redis. Meanwhile
+# something breaks. Each task notes its start and its end in a file that no fault touches, so what is missing there
+# was lost. A task that ran twice needs a reason: its worker was struck while it ran, or its sender's connection
+# broke before the answer came.
+
+# %%
+# NBVAL_IGNORE_OUTPUT
+from playbook.checks import faults
+from playbook.checks.faults_random import BIN
+from playbook.report.faults import beside_table, faults_table, storm_figure, storms_table
+
+struck = faults.look(phase.context)
+faults_table(struck.of("taskiq"))
+
+# %% [markdown]
+# The same faults on Celery, with the application's own settings (at full size only: it takes long to wait for what
+# never comes).
+
+# %%
+# NBVAL_IGNORE_OUTPUT
+beside_table(struck.of("taskiq"), struck.of("celery"))
+
+# %%
+phase.check("fault_promises")
+
+# %% [markdown]
+# Faults drawn at random, one after the other, while work goes on. Redis has its data on disk here
+# (`appendfsync always`); without, a restart loses what Redis held, as the table shows at full size.
+
+# %%
+# NBVAL_IGNORE_OUTPUT
+storms_table(struck.storms)
+
+# %%
+# NBVAL_IGNORE_OUTPUT
+phase.figure(
+    "faults",
+    storm_figure(struck.storms[0], BIN),
+    "Tasks that have ended while faults strike, and when each fault lasted.",
+)
+
+# %%
+phase.check("random_faults")
+
 # %%
 phase.sign_off()

@@ -34,7 +34,7 @@ from playbook.cli_common import (
 )
 from playbook.config import load_application
 from playbook.contracts import CheckContext
-from playbook.errors import PlaybookError
+from playbook.errors import PlaybookError, in_words
 from playbook.lab.errors import LabError
 from playbook.lab.masking import mask_url
 from playbook.lifeline import end_with
@@ -71,7 +71,7 @@ def main() -> None:
     except PlaybookError as error:
         sys.exit(_complaint(error, error.exit_status))
     except (LabError, OSError) as error:
-        sys.exit(_complaint(error, PlaybookError.exit_status))
+        sys.exit(_complaint(in_words(error), PlaybookError.exit_status))
 
 
 @app.command()

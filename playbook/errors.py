@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class PlaybookError(Exception):
     """Unusable input or a state that a person must resolve. The message is one line and stands for itself.
@@ -42,3 +44,16 @@ def in_one_line(message: str) -> str:
     """A message as one line. Of a long one, such as the tail of a log, first and last line say most."""
     lines = [" ".join(line.split()) for line in message.splitlines() if line.strip()] or ["no message"]
     return " ".join(lines if len(lines) <= ENOUGH_LINES else [lines[0], "...", lines[-1]])
+
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def in_words(error: Exception) -> Exception:
+    """An error that says what to do, if it is that of a full disk; any other as it is."""
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return PlaybookError(
+            f"there is no room to write in the run's folder: {error}; "
+            "make room and run the same command again: what was written before is whole"
+        )
+    return error

@@ -72,8 +72,12 @@ class PostgresServer(Server):
         with self._process("initdb", initdb) as creating:
             if creating.wait(START_TIMEOUT):
                 raise LabError(f"initdb failed; last lines of {self.log_path}:\n{creating.tail()}")
+        return self.serve()
+
+    def serve(self) -> Self:
+        """Start the server on its data, as after `crash`."""
         options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
-        command = [str(programs / "postgres"), "-D", data, "-p", str(self.port)]
+        command = [str(find_postgres() / "postgres"), "-D", str(self._data), "-p", str(self.port)]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
         self.process = self._process("PostgreSQL", command)
@@ -91,12 +95,16 @@ class PostgresServer(Server):
             return False
         return True
 
-    def stop(self) -> None:
-        """Stop the server and remove its data."""
+    def crash(self) -> None:
+        """SIGKILL the server; its data stay. (Without fsync: a crash of the machine would lose some.)"""
         if self.process is not None:
-            # At once: nothing of it is kept, and a polite stop waits for clients to leave.
             self.process.kill()
             self.process = None
+
+    def stop(self) -> None:
+        """Stop the server and remove its data."""
+        # At once: nothing of it is kept, and a polite stop waits for clients to leave.
+        self.crash()
         if self._data is not None:
             shutil.rmtree(self._data, ignore_errors=True)
             self._data = None

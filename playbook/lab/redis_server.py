@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -84,19 +85,21 @@ class Redis(Server):
 
 
 class RedisServer(Redis):
-    """A Redis server of our own on a free loopback port: starts empty, keeps nothing on disk.
+    """A Redis server of our own on a free loopback port. By default it starts empty, and keeps nothing.
 
     Parameters:
         folder: the server's working folder and log; created.
+        options: settings of the server on top of the lab's, for instance `{"appendonly": "yes"}`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self.options = dict(options or {})
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> Self:
-        """Start the server, also again after `stop`: empty, at the same URL."""
+        """Start the server, also again after `stop`: at the same URL, empty unless its options keep data."""
         self.folder.mkdir(parents=True, exist_ok=True)
         options = {
             "port": str(self.port),
@@ -105,7 +108,7 @@ class RedisServer(Redis):
             "save": "",
             "appendonly": "no",
             "daemonize": "no",
-        }
+        } | self.options
         command = [str(find_redis())]
         for name, value in options.items():
             command += [f"--{name}", value]

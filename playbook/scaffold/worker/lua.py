@@ -167,7 +167,13 @@ end
 
 -- Nobody is declared dead just after a silence of all: Redis was away, and the others need time to come back.
 local last = tonumber(redis.call('HGET', watch, 'last') or '0')
-if now - last > grace then redis.call('HSET', watch, 'quiet', ms(now + grace)) end
+if math.abs(now - last) > grace then redis.call('HSET', watch, 'quiet', ms(now + grace)) end
+-- If Redis' clock was set back, no lease may end later than one that begins now.
+if now < last then
+    for _, worker in ipairs(redis.call('ZRANGEBYSCORE', workers, ms(now + lease), '+inf')) do
+        redis.call('ZADD', workers, ms(now + lease), worker)
+    end
+end
 redis.call('HSET', watch, 'last', ms(now))
 
 local moved = 0

@@ -266,6 +266,20 @@ async def test_an_entry_that_was_trimmed_in_flight_does_no_harm(site: Site) -> N
         assert "trimmed" in (await DeadLetters(broker).list())[0].reason
 
 
+async def test_a_clock_that_was_set_back_does_not_keep_the_dead_alive(site: Site) -> None:
+    """What Redis holds after its clock went back by an hour: a lease, a silence and a beat of the future."""
+    broker = our_broker(site.server.url, lease=1.0)
+    found = collecting(broker)
+    await kick(broker, "collect", "x")
+    site.redis.xgroup_create(QUEUE, GROUP, id="0")
+    site.redis.xreadgroup(GROUP, "dead", {QUEUE: ">"})
+    future = (site.redis.time()[0] + 3600) * 1000
+    site.redis.zadd("{taskiq}:workers:default", {"dead": future})
+    site.redis.hset("{taskiq}:watch:default", mapping={"last": future, "quiet": future})
+    async with receiving(broker):
+        await until(lambda: found == ["x"])
+
+
 async def test_several_queues(site: Site) -> None:
     both = our_broker(site.server.url, queues=("high", "low"))
     found = collecting(both)
