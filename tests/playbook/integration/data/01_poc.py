@@ -11,6 +11,7 @@ audio: str = ""
 # %%
 import os  # noqa: E402
 import sys  # noqa: E402
+import time  # noqa: E402
 
 sys.path.insert(0, os.environ["TINY_HOME"])
 import tiny  # noqa: E402
