@@ -179,5 +179,43 @@ phase.figure(
 # %%
 phase.check("random_faults")
 
+# %% [markdown]
+# ## Does the comparison bite?
+#
+# A comparison that never finds anything proves nothing. So mistakes are planted in copies of the migrated source:
+# those that a migration by hand has made, and many more. For each one the part of the checks is run that can find
+# it, and the checks that have to fail are named beforehand. The same checks run on a copy without a mistake, too:
+# there they must pass.
+
+# %%
+from playbook.checks import plants
+from playbook.report.plants import plants_table
+
+bites = plants.look(phase.context)
+plants_table(bites.tried)
+
+# %% [markdown]
+# `playbook plants` lists the whole catalogue; with `full=true` all of it is tried here, and copies without a mistake
+# ten times.
+
+# %%
+phase.check("plants_caught")
+
+# %%
+phase.check("unchanged_copy")
+
+# %% [markdown]
+# Effects show only what the application uses. The router promises more, so calls of every kind were made on both
+# systems: types of arguments, due times, expiry, queues, routes, results, errors.
+
+# %%
+phase.check("calls_arrive")
+
+# %% [markdown]
+# And what operators start is what it is called.
+
+# %%
+phase.check("start_scripts")
+
 # %%
 phase.sign_off()

@@ -21,6 +21,7 @@ from playbook.cli_common import (
     CheckOption,
     ConfigOption,
     JsonOption,
+    OptionalPhaseArgument,
     ParameterOption,
     PhaseArgument,
     RunOption,
@@ -32,6 +33,7 @@ from playbook.cli_common import (
     stderr,
     take_inventory,
 )
+from playbook.cli_plants import PlantOption, plants, verify_plants
 from playbook.config import load_application
 from playbook.contracts import CheckContext
 from playbook.errors import PlaybookError, in_words
@@ -60,6 +62,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(oracle, name="oracle")
+app.command()(plants)
 
 
 def main() -> None:
@@ -139,16 +142,28 @@ def apply(
 
 @app.command()
 def verify(
-    phase: PhaseArgument,
+    phase: OptionalPhaseArgument = None,
+    plant: PlantOption = None,
     parameter: ParameterOption = None,
     as_json: JsonOption = False,
     run: RunOption = "default",
     runs_dir: RunsOption = Path("runs"),
     config: ConfigOption = None,
 ) -> None:
-    """The checks of a phase alone, without its notebook. The phase must have been applied."""
-    chosen, run_dir = find_phase(phase), run_folder(runs_dir, run)
-    application = load_application(config)
+    """The checks of a phase alone, without its notebook. The phase must have been applied.
+
+    With --plant: what they say when a fault is planted in a copy. Ends with 1 if a check failed, so if it was
+    caught. With --plant all: ends with 0 if every fault was caught and copies without one passed.
+    """
+    application, run_dir = load_application(config), run_folder(runs_dir, run)
+    if plant is not None:
+        of_phase = find_phase(phase) if phase else None
+        if not verify_plants(plant, of_phase, application, run_dir, parameter, as_json):
+            raise typer.Exit(CHECK_FAILED)
+        return
+    if phase is None:
+        raise PlaybookError("name a phase, or a planted fault with --plant")
+    chosen = find_phase(phase)
     parameters = checked_parameters([chosen], parameter)[chosen.name]
     workspace = Workspace(run_dir, application)
     if chosen.slice is not None:

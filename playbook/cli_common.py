@@ -24,6 +24,9 @@ AppArgument = Annotated[
     Path | None, typer.Argument(metavar="[APP]", help="Folder of the application; default: playbook.toml's.")
 ]
 PhaseArgument = Annotated[str, typer.Argument(metavar="PHASE", help="Name, word or number: 01_poc, poc, 1.")]
+OptionalPhaseArgument = Annotated[
+    str | None, typer.Argument(metavar="[PHASE]", help="Name, word or number: 01_poc, poc, 1.")
+]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Default: the nearest playbook.toml.")]
 RunOption = Annotated[str, typer.Option("--run", help="Name of the run.")]
 RunsOption = Annotated[Path, typer.Option("--runs-dir", help="Folder of the runs.")]

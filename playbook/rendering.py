@@ -43,6 +43,11 @@ def check_as_json(result: CheckResult) -> dict[str, Any]:
     return asdict(result)
 
 
+def print_rows(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows of text."""
+    _print_table(console, columns, rows)
+
+
 def print_refusals(console: Console, refusals: Iterable[Refusal]) -> None:
     """One line per construct that is left alone."""
     for refusal in refusals:

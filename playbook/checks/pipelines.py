@@ -26,7 +26,7 @@ from playbook.checks.pipelines_verdicts import (
     survived,
     told_in_order,
 )
-from playbook.checks.registered import Registered
+from playbook.checks.registered import Registered, celery_unchanged, twins
 from playbook.checks.simple_lab import (
     celery_worker,
     in_hurry,
@@ -171,20 +171,6 @@ def _claims(context: CheckContext) -> CheckResult:
     return CheckResult.passed(f"All {len(found)} claims came out as on record")
 
 
-def _celery_unchanged(context: CheckContext) -> CheckResult:
-    found = look(context).registered
-    if found.differs:
-        return CheckResult.failed(f"Celery's registration changed for {', '.join(found.differs)}")
-    return CheckResult.passed(f"All {found.celery} Celery tasks are registered with the same options")
-
-
-def _twins(context: CheckContext) -> CheckResult:
-    found = look(context).registered
-    if found.missing or found.injected or not found.planned:
-        return CheckResult.failed(f"Without a twin: {found.missing}; expect too much: {found.injected}")
-    return CheckResult.passed(f"All {len(found.planned)} tasks of this phase have twins", found.twins)
-
-
 def _of(judge: Callable[[Seen], CheckResult]) -> Callable[[CheckContext], CheckResult]:
     return lambda context: judge(look(context))
 
@@ -194,8 +180,16 @@ def _same_effects(context: CheckContext, scenario: str) -> CheckResult:
 
 
 CHECKS = (
-    Check("celery_unchanged", "Celery's side is as it was", _celery_unchanged),
-    Check("twins", "Each task of this phase has a twin, with the message's signature", _twins),
+    Check(
+        "celery_unchanged",
+        "Celery's side is as it was",
+        lambda context: celery_unchanged(look(context).registered),
+    ),
+    Check(
+        "twins",
+        "Each task of this phase has a twin, with the message's signature",
+        lambda context: twins(look(context).registered),
+    ),
     Check(
         "routed",
         "Pipelines run where the live route says, as a whole",

@@ -155,18 +155,21 @@ def caller_gets(runs: Sequence[Run], state: str) -> CheckResult:
 
 def ran_on_route(runs: Mapping[str, Runs], tasks: Sequence[str]) -> CheckResult:
     """Whether every task of the pipelines ran, in A and A' on Celery, in B on TaskIQ."""
-    wrong, ran = set(), set()
+    wrong, ran, labels = set(), set(), set()
     for observations in runs.values():
         for observation in observations:
+            labels.add(observation.label)
             for event in observation.trace:
                 if event.task in tasks:
-                    ran.add(event.task)
+                    ran.add((event.task, observation.label))
                     if event.system != observation.system:
                         wrong.add(f"{_short(event.task)} on {event.system} in {observation.label}")
-    idle = sorted(map(_short, set(tasks) - ran))
+    idle = sorted(
+        f"{_short(task)} in {label}" for task in tasks for label in labels if (task, label) not in ran
+    )
     if wrong or idle:
         return CheckResult.failed(f"On the wrong system: {sorted(wrong)}; never ran: {idle}")
-    return CheckResult.passed(f"All {len(ran)} tasks ran on the system that the route named")
+    return CheckResult.passed(f"All {len(tasks)} tasks ran on the system that the route named")
 
 
 @dataclass(frozen=True)

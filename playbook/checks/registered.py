@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from playbook.contracts import CheckContext
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from playbook.contracts import CheckContext, CheckResult
 from playbook.inventory import inventory
 from playbook.lab import Lab
 from playbook.lab.children import Children
@@ -10,6 +14,7 @@ from playbook.lab.reflector_env import REFLECTOR
 from playbook.lab.waiting import free_port, together
 from playbook.models import Model
 from playbook.rewrite.dual_mode import tasks_of
+from playbook.tree import Tree
 from playbook.workspace import Workspace
 
 SIMPLE = "02_simple_tasks"
@@ -42,22 +47,46 @@ class Registered(Model):
 def look(context: CheckContext, lab: Lab, phase: str = SIMPLE) -> Registered:
     """Ask both systems, in the source of before a phase and in the migrated one."""
     application = context.application
-    before = context.work_dir / "before"
-    for path, text in Workspace(context.run_dir, application).before(phase).items():
-        (before / path).parent.mkdir(parents=True, exist_ok=True)
-        (before / path).write_text(text, encoding="utf-8")
+    before = write_tree(Workspace(context.run_dir, application).before(phase), context.work_dir / "before")
     old_lab = Children(REFLECTOR, before, context.work_dir, free_port())
     old, new = together(
         lambda: old_lab.probe(PROBE, application.celery_app),
         lambda: lab.probe(PROBE, application.celery_app, application.broker),
     )
+    return registered(old, new, tasks_of_phase(context, phase))
+
+
+def registered(old: Mapping[str, Any], new: Mapping[str, Any], planned: list[str]) -> Registered:
+    """Return what lies between two answers of the probe, before the migration and now."""
     known = old["celery"] | new["celery"]
     return Registered(
         celery=len(old["celery"]),
         differs=sorted(name for name in known if old["celery"].get(name) != new["celery"].get(name)),
-        planned=tasks_of_phase(context, phase),
+        planned=planned,
         twins={name: str(signature) for name, signature in new["taskiq"].items() if name in new["celery"]},
     )
+
+
+def write_tree(tree: Tree, folder: Path) -> Path:
+    """Write the texts of a tree into a folder, and return it."""
+    for path, text in tree.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+    return folder
+
+
+def celery_unchanged(found: Registered) -> CheckResult:
+    """Whether Celery's tasks are registered as before."""
+    if found.differs:
+        return CheckResult.failed(f"Celery's registration changed for {', '.join(found.differs)}")
+    return CheckResult.passed(f"All {found.celery} Celery tasks are registered with the same options")
+
+
+def twins(found: Registered) -> CheckResult:
+    """Whether each planned task has a twin that expects of a message what senders give."""
+    if found.missing or found.injected or not found.planned:
+        return CheckResult.failed(f"Without a twin: {found.missing}; expect too much: {found.injected}")
+    return CheckResult.passed(f"All {len(found.planned)} tasks of this phase have twins", found.twins)
 
 
 def tasks_of_phase(context: CheckContext, name: str) -> list[str]:

@@ -11,10 +11,13 @@ from typing import Any
 
 from playbook.checks.once import once
 from playbook.checks.schedule_lab import EVERY, Fired, Ledger, ScheduleLab, ledger
+from playbook.config import Application
 from playbook.contracts import Check, CheckContext, CheckResult
 from playbook.inventory import inventory
+from playbook.lab.children import Children
 from playbook.models import Model
 from playbook.phases import SchedulerParameters
+from playbook.tree import Tree
 from playbook.workspace import Workspace
 
 PROBE = "playbook.checks.probes.schedule_year"
@@ -65,8 +68,10 @@ def look(context: CheckContext) -> Seen:
     Raises:
         PlaybookError: something could not be done.
     """
+    options = context.parameters
+    assert isinstance(options, SchedulerParameters)
     with ScheduleLab(context) as lab:
-        due = _due_times(context, lab)
+        due = due_times(context, lab.lab, options)
         lab.tasks = {item["task"]: item["entry"] for item in lab.listing()}
         situations = [situation(lab) for situation in SITUATIONS]
         return Seen(
@@ -77,12 +82,18 @@ def look(context: CheckContext) -> Seen:
         )
 
 
-def _due_times(context: CheckContext, lab: ScheduleLab) -> list[Due]:
-    options = context.parameters
-    assert isinstance(options, SchedulerParameters)
+def due_times(context: CheckContext, children: Children, options: SchedulerParameters) -> list[Due]:
+    """Compute the due times of both systems, in the year and on the days on which clocks are set.
+
+    Args:
+        context: names the application.
+        children: where the migrated source is, and its settings.
+        options: how much of the year.
+    """
     start = datetime(2026, 1, 1, tzinfo=UTC)
     windows: dict[str, dict[str, Any]] = {
-        "year": {"zone": "UTC", "start": start, "end": start + timedelta(days=options.days), "extra": []}
+        # Each system keeps its own time zone here: that is compared as well.
+        "year": {"zone": None, "start": start, "end": start + timedelta(days=options.days), "extra": []}
     }
     for season, midnights in CHANGES.items():
         for zone, text in midnights.items():
@@ -99,7 +110,7 @@ def _due_times(context: CheckContext, lab: ScheduleLab) -> list[Due]:
         for name, window in windows.items()
     }
     package = context.application.broker.partition(".broker:")[0]
-    found = lab.lab.probe(PROBE, context.application.celery_app, package, json.dumps(plan), timeout=300)
+    found = children.probe(PROBE, context.application.celery_app, package, json.dumps(plan), timeout=300)
     return [
         Due(window=window, entry=entry, **given)
         for window, entries in found.items()
@@ -217,7 +228,13 @@ def lateness(fired: list[Fired]) -> dict[str, dict[str, float]]:
 # Verdicts
 
 
-def _same_due_times(found: list[Due], entries: set[str]) -> CheckResult:
+def same_due_times(found: list[Due], entries: set[str]) -> CheckResult:
+    """Whether both systems have the same due times.
+
+    Args:
+        found: what was computed.
+        entries: those that must have any.
+    """
     differing = [f"{one.entry} ({one.window})" for one in found if not one.same]
     absent = entries - {one.entry for one in found if one.celery}
     if differing or absent:
@@ -229,19 +246,21 @@ def _same_due_times(found: list[Due], entries: set[str]) -> CheckResult:
 
 
 def _year(context: CheckContext) -> CheckResult:
-    # An entry that the settings switch off is in the inventory, but has no due times.
-    on = {entry.entry for entry in inventory(context.application.root_path).schedules}
-    return _same_due_times(look(context).year, on)
+    return same_due_times(look(context).year, scheduled(context.application))
+
+
+def scheduled(application: Application) -> set[str]:
+    """Return the entries of the schedule, those that the settings may switch off included."""
+    return {entry.entry for entry in inventory(application.root_path).schedules}
 
 
 def _changes(context: CheckContext) -> CheckResult:
-    return _same_due_times(look(context).changes, set())
+    return same_due_times(look(context).changes, set())
 
 
-def _celery_stays(context: CheckContext) -> CheckResult:
-    workspace = Workspace(context.run_dir, context.application)
-    before, after = workspace.before("04_scheduler"), workspace.after("04_scheduler")
-    path = context.application.module_path(context.application.celery_app.partition(":")[0])
+def celery_stays(application: Application, before: Tree, after: Tree) -> CheckResult:
+    """Whether the module of Celery's schedule has one line more, and is the same else."""
+    path = application.module_path(application.celery_app.partition(":")[0])
     added = set(after[path].splitlines()) - set(before[path].splitlines())
     kept = [line for line in after[path].splitlines() if line not in added]
     if kept != before[path].splitlines() or len(added) != 1:
@@ -249,17 +268,25 @@ def _celery_stays(context: CheckContext) -> CheckResult:
     return CheckResult.passed("Celery's schedule is byte for byte as it was; one line is new", sorted(added))
 
 
-def _situation(number: int) -> Callable[[CheckContext], CheckResult]:
-    def judge(context: CheckContext) -> CheckResult:
-        seen = look(context).situations[number]
-        if not seen.ok:
-            text = f"{seen.due} slots due, {len(seen.fired)} sent, {len(seen.missed)} missed"
-            return CheckResult.failed(f"{text}, {len(seen.doubled)} doubled", {"missed": seen.missed})
-        if number == 0 and seen.systems != ["celery", "taskiq"]:
-            return CheckResult.failed(f"only {seen.systems} sent something: nothing was handed over")
-        return CheckResult.passed("Each due slot was sent once")
+def _celery_stays(context: CheckContext) -> CheckResult:
+    workspace = Workspace(context.run_dir, context.application)
+    return celery_stays(
+        context.application, workspace.before("04_scheduler"), workspace.after("04_scheduler")
+    )
 
-    return judge
+
+def each_slot_once(seen: Ledger, handed_over: bool = False) -> CheckResult:
+    """Whether each due slot was sent once; `handed_over`: by one system and then by the other."""
+    if not seen.ok:
+        text = f"{seen.due} slots due, {len(seen.fired)} sent, {len(seen.missed)} missed"
+        return CheckResult.failed(f"{text}, {len(seen.doubled)} doubled", {"missed": seen.missed})
+    if handed_over and seen.systems != ["celery", "taskiq"]:
+        return CheckResult.failed(f"only {seen.systems} sent something: nothing was handed over")
+    return CheckResult.passed("Each due slot was sent once")
+
+
+def _situation(number: int) -> Callable[[CheckContext], CheckResult]:
+    return lambda context: each_slot_once(look(context).situations[number], handed_over=number == 0)
 
 
 CHECKS = (

@@ -10,7 +10,7 @@ from playbook.checks import registered
 from playbook.checks.driver import Driver
 from playbook.checks.flood import Flood, run_flood
 from playbook.checks.once import once
-from playbook.checks.registered import Registered
+from playbook.checks.registered import Registered, celery_unchanged, twins
 from playbook.checks.rollback import Rollback, rehearse
 from playbook.checks.simple_lab import (
     celery_worker,
@@ -104,20 +104,6 @@ def _of_errands(
     return lambda context: judge(observations(context, "errands"))
 
 
-def _celery_unchanged(context: CheckContext) -> CheckResult:
-    found = look(context).registered
-    if found.differs:
-        return CheckResult.failed(f"Celery's registration changed for {', '.join(found.differs)}")
-    return CheckResult.passed(f"All {found.celery} Celery tasks are registered with the same options")
-
-
-def _twins(context: CheckContext) -> CheckResult:
-    found = look(context).registered
-    if found.missing or found.injected or not found.planned:
-        return CheckResult.failed(f"Without a twin: {found.missing}; expect too much: {found.injected}")
-    return CheckResult.passed(f"All {len(found.planned)} tasks of this phase have twins", found.twins)
-
-
 def _routed(context: CheckContext) -> CheckResult:
     seen = look(context)
     return ran_where_routed(seen.observations, seen.registered.planned)
@@ -130,9 +116,15 @@ def _kills(context: CheckContext) -> int:
 
 
 CHECKS = (
-    Check("celery_unchanged", "Celery's side is as it was", _celery_unchanged),
     Check(
-        "twins", "Each task of this phase has a twin, under its name and with the message's signature", _twins
+        "celery_unchanged",
+        "Celery's side is as it was",
+        lambda context: celery_unchanged(look(context).registered),
+    ),
+    Check(
+        "twins",
+        "Each task of this phase has a twin, under its name and with the message's signature",
+        lambda context: twins(look(context).registered),
     ),
     Check(
         "routed",

@@ -14,18 +14,19 @@ from playbook.models import Observation
 
 def ran_where_routed(seen: Mapping[str, tuple[Observation, ...]], simple: Sequence[str]) -> CheckResult:
     """Whether each simple task ran, in A and A' on Celery, in B on TaskIQ."""
-    wrong, ran = set(), set()
+    wrong, ran, labels = set(), set(), set()
     for runs in seen.values():
         for observation in runs:
+            labels.add(observation.label)
             for event in observation.trace:
                 if event.task in simple:
-                    ran.add(event.task)
+                    ran.add((event.task, observation.label))
                     if event.system != observation.system:
                         wrong.add(f"{event.task} on {event.system} in {observation.label}")
-    idle = sorted(set(simple) - ran)
+    idle = sorted(f"{task} in {label}" for task in simple for label in labels if (task, label) not in ran)
     if wrong or idle:
         return CheckResult.failed(f"On the wrong system: {sorted(wrong)}; never ran: {idle}")
-    return CheckResult.passed(f"All {len(ran)} tasks ran on the system that the route named")
+    return CheckResult.passed(f"All {len(simple)} tasks ran on the system that the route named")
 
 
 def requests_agree(runs: tuple[Observation, ...]) -> CheckResult:

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from pathlib import Path
 
+from pydantic import Field
+
 from playbook.checks.suite_assertions import Finding, Suite, compare, counts, read_suite, unexplained
 from playbook.checks.suite_runs import SuiteRun, run_suite, shared_percent
 from playbook.config import Application
@@ -32,11 +34,15 @@ SHOWN = 5
 
 
 class Proof(Model):
-    """What was found: differences between the sources of the tests, counts of both sides, and three runs."""
+    """What was found: differences between the sources of the tests, counts of both sides, and three runs.
+
+    `removed` are the paths of files that the migration has removed.
+    """
 
     findings: list[Finding]
     counts: dict[str, dict[str, int]]
     runs: dict[str, SuiteRun]
+    removed: list[str] = Field(default_factory=list)
 
     @property
     def shared(self) -> list[str]:
@@ -121,7 +127,8 @@ def _look(context: CheckContext) -> Proof:
             for name, (tree, route) in trees.items()
         }
         runs = {name: future.result() for name, future in started.items()}
-    return Proof(findings=findings, counts=counted, runs=runs)
+    removed = sorted(set(before) - set(workspace.tree()))
+    return Proof(findings=findings, counts=counted, runs=runs, removed=removed)
 
 
 def chosen_tests(context: CheckContext) -> Sequence[str]:
@@ -191,12 +198,11 @@ def same_assertions(proof: Proof) -> CheckResult:
 def nothing_skipped(proof: Proof) -> CheckResult:
     """No skip or expected failure is new, in the source or in a run."""
     new = [f"{one.path} {one.name}: {one.after}" for one in proof.findings if one.kind == "skipped"]
-    before = proof.runs[BEFORE].outcomes
-    for name in (CELERY, TASKIQ):
-        outcomes = proof.runs[name].outcomes
+    before = proof.runs[BEFORE].outcomes if BEFORE in proof.runs else {}
+    for name, run in proof.runs.items():
         new += [
             f"{name}: {test} {outcome}"
-            for test, outcome in outcomes.items()
+            for test, outcome in run.outcomes.items()
             if outcome not in ("passed", "failed", "error") and before.get(test) != outcome
         ]
     if new:
@@ -243,6 +249,9 @@ def same_coverage(proof: Proof) -> CheckResult:
     lost = {name: round(before - now, 2) for name, now in coverage.items() if before - now > TOLERANCE}
     if not proof.shared or lost:
         return CheckResult.failed(f"coverage fell by more than {TOLERANCE} points: {lost}", lost)
+    measured = set(proof.runs[BEFORE].lines) - set(proof.removed)
+    if left_out := sorted(set().union(*(measured - set(run.lines) for run in proof.runs.values()))):
+        return CheckResult.failed(f"the coverage leaves out what it had before: {_some(left_out)}", left_out)
     return CheckResult.passed(f"coverage is within {TOLERANCE} points on either system")
 
 

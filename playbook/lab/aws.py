@@ -22,6 +22,9 @@ from playbook.models import QueueMessage, StoredObject
 REGION = "us-east-1"
 ACCOUNT = "123456789012"  # moto's own
 START_TIMEOUT = 30.0
+IN_HAND = "taken, and not deleted"
+"""Body of a message that is hidden because a client has taken it."""
+
 BATCH = 10  # most that SQS hands out at once
 
 
@@ -124,7 +127,11 @@ class Aws(Server):
         return stored
 
     def queue_messages(self) -> list[QueueMessage]:
-        """List the messages that wait, by queue. They stay visible; only their receive count goes up."""
+        """List the messages that wait, by queue. They stay visible; only their receive count goes up.
+
+        One that a client has taken and not deleted will come back, but nobody is shown it before: `IN_HAND`
+        stands for it.
+        """
         return [
             QueueMessage(queue=queue, body=_parsed(body))
             for queue in sorted(self.queues)
@@ -133,9 +140,9 @@ class Aws(Server):
 
     def _peek(self, queue: str) -> list[str]:
         sqs, url = self.sqs(), self.queue_url(queue)
-        names = ["ApproximateNumberOfMessages"]
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        waiting = int(attributes[names[0]])
+        waiting, in_hand = (int(attributes[name]) for name in names)
         found: dict[str, str] = {}
         # Hidden for a moment, so that each batch brings others; shown again at the end.
         handles = []
@@ -146,7 +153,7 @@ class Aws(Server):
                 handles.append(message["ReceiptHandle"])
         for handle in handles:
             sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
-        return list(found.values())
+        return [*found.values(), *[IN_HAND] * in_hand]
 
 
 def _parsed(body: str) -> Any:

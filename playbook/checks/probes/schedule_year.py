@@ -1,8 +1,8 @@
 """Due times of every entry, by Celery's beat and by the new scheduler: `... APP WORKER_PACKAGE PLAN`.
 
-APP is `module:attribute` of the Celery app. PLAN is JSON: for each window its time zone, start and end
-(ISO 8601), how many slots of an interval are enough, and further crontabs. Prints, for each window and entry,
-the due times of both systems (Unix times in seconds, to a tenth).
+APP is `module:attribute` of the Celery app. PLAN is JSON: for each window its time zone (null: each system's
+own), start and end (ISO 8601), how many slots of an interval are enough, and further crontabs. Prints, for
+each window and entry, the due times of both systems (Unix times in seconds, to a tenth).
 """
 
 import importlib
@@ -79,13 +79,15 @@ def main() -> None:
     module, _, name = sys.argv[1].partition(":")
     package, plan = sys.argv[2], json.loads(sys.argv[3])
     app = getattr(importlib.import_module(module), name)
-    table = importlib.import_module(f"{package}.beat_schedule").beat_schedule
+    schedule = importlib.import_module(f"{package}.beat_schedule")
+    table = schedule.beat_schedule
     read_entries = importlib.import_module(f"{package}.schedule_entries").read_entries
     our_crontab = importlib.import_module(f"{package}.crontab").crontab
     entries = read_entries(table)
     report: dict[str, dict[str, Any]] = {}
     for window, given in plan.items():
-        zone, most = given["zone"], given["intervals"]
+        theirs, own = given["zone"] or str(app.timezone), given["zone"] or schedule.timezone
+        most = given["intervals"]
         start, end = (datetime.fromisoformat(given[side]) for side in ("start", "end"))
         report[window] = {}
         given_entries = dict(app.conf.beat_schedule)
@@ -96,8 +98,8 @@ def main() -> None:
         for entry_name, fields in given_entries.items():
             cron = type(fields["schedule"]).__name__ == "crontab"
             limit = sys.maxsize if cron else most
-            celery = SimulatedBeat(dict(fields), zone, start).run(end, limit)
-            taskiq = ours(entries[entry_name], zone, start, end, limit) if entry_name in entries else []
+            celery = SimulatedBeat(dict(fields), theirs, start).run(end, limit)
+            taskiq = ours(entries[entry_name], own, start, end, limit) if entry_name in entries else []
             report[window][entry_name] = {
                 "kind": "crontab" if cron else "interval",
                 "celery": [round(at.timestamp(), 1) for at in celery],
