@@ -65,7 +65,7 @@ class TaskiqClient:
 
     def result(self, handle: Any, timeout: float) -> Any:
         try:
-            return self._await(handle.get(timeout=timeout))
+            return self._await(handle.aget(timeout=timeout))
         except TimeoutError:
             raise StillWaitingError from None
 

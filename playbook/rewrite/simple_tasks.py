@@ -18,6 +18,7 @@ from playbook.rewrite.supported import SIGNALS
 from playbook.tree import Tree
 
 ROUTING_MODULES = (
+    "calling",
     "canvases",
     "clients",
     "commits",
@@ -25,6 +26,7 @@ ROUTING_MODULES = (
     "handles",
     "loops",
     "routing",
+    "sent",
     "workflow",
 )
 TWINNED = ("02_simple_tasks", "04_scheduler")

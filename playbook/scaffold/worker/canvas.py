@@ -15,7 +15,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from .workflow import WorkflowResult
+    from .sent import Handle
 
 MAP, STARMAP = "workflow.map", "workflow.starmap"
 """Names of the tasks that apply another task to each item of a list."""
@@ -63,8 +63,8 @@ class Signature:
     # Calling
 
     async def apply_async(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> "WorkflowResult":
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> "Handle":
         """Start it.
 
         Args:
@@ -83,19 +83,23 @@ class Signature:
         """
         from .workflow import launch
 
-        return await launch(self, args, kwargs or {}, options)
+        return await launch(self, args or (), kwargs or {}, options)
 
-    async def delay(self, *args: Any, **kwargs: Any) -> "WorkflowResult":
+    async def delay(self, *args: Any, **kwargs: Any) -> "Handle":
         """Start it; see `apply_async`."""
         return await self.apply_async(args, kwargs)
 
     def apply_async_sync(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> "WorkflowResult":
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> "Handle":
         """Start it, from synchronous code; see `apply_async`."""
         from .workflow import launch_sync
 
-        return launch_sync(self, args, kwargs or {}, options)
+        return launch_sync(self, args or (), kwargs or {}, options)
+
+    def delay_sync(self, *args: Any, **kwargs: Any) -> "Handle":
+        """Start it, from synchronous code; see `apply_async`."""
+        return self.apply_async_sync(args, kwargs)
 
     # Building
 
@@ -279,7 +283,7 @@ class Chord(Signature):
         self.tasks = [signature(task) for task in header]
         self.body = None if body is None else signature(body)
 
-    async def __call__(self, body: Signature | None = None, **options: Any) -> "WorkflowResult":
+    async def __call__(self, body: Signature | None = None, **options: Any) -> "Handle":
         """Start it, with this body if one is given."""
         called = self.clone()
         called.body = self.body if body is None else signature(body)  # type: ignore[attr-defined]

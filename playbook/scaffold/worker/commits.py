@@ -3,17 +3,22 @@
 A task that is sent before the sender's commit may start before it, and then it does not find the rows that it
 is about.
 
+    delay_after_commit(session, rename, transcript_id)
+
 Invariant: a callback runs once, after the outermost transaction that was open when it was registered has
 been committed. If that, or a savepoint around the registration, is rolled back, it never runs. It is kept in
 this process only: if the process dies between the commit and the callback, the callback is lost.
 """
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
+
+from .sent import Handle
 
 Callback = Callable[[], Any]
 
@@ -38,6 +43,17 @@ def after_commit(session: AsyncSession | Session, callback: Callback) -> None:
         # Not in "after_commit": an error there would leave the session in the middle of its commit.
         event.listen(inner, "after_transaction_end", waiting.ended)
     waiting.callbacks.setdefault(transaction, []).append(callback)
+
+
+def delay_after_commit(session: AsyncSession | Session, task: Any, /, *args: Any, **kwargs: Any) -> Handle:
+    """Send a task or canvas once the session's transaction is committed; never, if it is rolled back.
+
+    Returns:
+        The handle of what will be sent. Its id is final already.
+    """
+    task_id = str(uuid.uuid4())
+    after_commit(session, lambda: task.apply_async_sync(args, kwargs, task_id=task_id))
+    return Handle(task_id, own=True)
 
 
 class _Waiting:

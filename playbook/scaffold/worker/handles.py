@@ -21,7 +21,7 @@ from taskiq import AsyncBroker, TaskiqResult
 from .clients import with_client, with_client_sync
 from .flags import System
 from .running import running
-from .workflow import outcome
+from .sent import outcome
 
 POLL = 0.1
 """Seconds between two looks at a result that somebody waits for."""

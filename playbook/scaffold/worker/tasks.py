@@ -1,7 +1,7 @@
 """Task definitions: Celery's retry options and bound tasks on TaskIQ's decorator."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from taskiq.decor import AsyncTaskiqDecoratedTask
 
@@ -11,6 +11,9 @@ from .executors import place
 from .processes import Limits
 from .retries import POLICY_OPTIONS, RetryPolicy
 from .wire import on_the_wire
+
+if TYPE_CHECKING:
+    from .sent import Handle
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,6 +41,49 @@ class DurableTask(AsyncTaskiqDecoratedTask[P, R]):
         limits = Limits(labels.pop("soft_time_limit", None), labels.pop("time_limit", None))
         original_func = place(original_func, task_name, labels.pop("executor", None), limits)
         super().__init__(broker, task_name, original_func, labels, return_type)
+
+    @property
+    def name(self) -> str:
+        """The name under which messages call it."""
+        return self.task_name
+
+    async def delay(self, *args: Any, **kwargs: Any) -> "Handle":
+        """Send it; see `apply_async`."""
+        return await self.apply_async(args, kwargs)
+
+    async def apply_async(
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> "Handle":
+        """Send it with options, from any loop.
+
+        Unlike `kiq` it refuses arguments that do not fit, and uses no connection of the caller's loop.
+
+        Args:
+            args: positional arguments.
+            kwargs: keyword arguments.
+            options: `task_id`, `queue`, `countdown` (s), `eta`, `expires` (s or time), `link`, `link_error`;
+                others become labels of the message.
+
+        Raises:
+            TypeError: the arguments do not fit the task, or cannot be sent as JSON.
+            ValueError: one of Celery's options that has no counterpart here.
+            taskiq.exceptions.SendTaskError: Redis cannot be reached.
+        """
+        from .calling import call
+
+        return await call(self, args or (), kwargs or {}, options)
+
+    def delay_sync(self, *args: Any, **kwargs: Any) -> "Handle":
+        """Send it from synchronous code; see `apply_async`."""
+        return self.apply_async_sync(args, kwargs)
+
+    def apply_async_sync(
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> "Handle":
+        """Send it with options from synchronous code; see `apply_async`."""
+        from .calling import call_sync
+
+        return call_sync(self, args or (), kwargs or {}, options)
 
     def signature(
         self,

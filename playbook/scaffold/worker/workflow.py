@@ -1,7 +1,7 @@
 """Workflows: chains, groups and chords of tasks, with Celery's meaning.
 
     result = await (fetch.s(url) | group(resize.s(100), resize.s(200)) | publish.s()).delay()
-    await result.get(timeout=60)
+    await result.aget(timeout=60)
     await revoke(result.id)
 
 Invariant: once `delay` has returned, the workflow ends, whatever becomes of sender and workers: a task's
@@ -9,7 +9,6 @@ result, its acknowledgement and the start of what follows are one step in Redis 
 such step happens once.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,18 +28,18 @@ from .canvas import (
     xmap,
 )
 from .clients import with_client, with_client_sync
-from .errors import ChordError, TaskRevokedError
+from .errors import TaskRevokedError
 from .in_place import run_in_place
 from .messages import Outgoing
 from .plans import Plan
 from .results import dumps, error_result
 from .running import running
+from .sent import Handle
 from .serialization import Serializer
 from .streams import StreamBroker
 
 __all__ = [
     "Signature",
-    "WorkflowResult",
     "chain",
     "chord",
     "chunks",
@@ -55,9 +54,6 @@ __all__ = [
     "xmap",
 ]
 
-POLLS = (0.01, 0.02, 0.05, 0.1)
-"""Seconds between looks at a result that somebody waits for; the last for all further ones."""
-
 COLOURS = {
     "waiting": "white",
     "sent": "lightblue",
@@ -68,77 +64,22 @@ COLOURS = {
 STATES = {"w": "waiting", "s": "sent", "d": "done", "f": "failed", "x": "skipped"}
 
 
-class WorkflowResult:
-    """The result of a workflow.
-
-    Attributes:
-        id: of a chain the last task's id, of a chord the body's, of a group the group's; the workflow's own.
-    """
-
-    def __init__(self, id: str) -> None:
-        self.id = id
-
-    def __repr__(self) -> str:
-        return f"<WorkflowResult {self.id}>"
-
-    async def ready(self) -> bool:
-        """Tell whether it has ended."""
-        return await with_client(partial(_look, self.id)) is not None
-
-    async def get(self, timeout: float | None = None, propagate: bool = True) -> Any:  # noqa: ASYNC109
-        """Wait for the result.
-
-        Args:
-            timeout: seconds to wait; None: for ever.
-            propagate: raise the error; if not, return it.
-
-        Returns:
-            What the last task, or the chord's body, returned; of a group the list of what its members did.
-
-        Raises:
-            TimeoutError: there is none in time. The workflow goes on.
-            BaseException: the first error that keeps the workflow from its end.
-        """
-        async with asyncio.timeout(timeout):
-            pauses = iter(POLLS)
-            while (found := await with_client(partial(_look, self.id))) is None:  # noqa: ASYNC110
-                await asyncio.sleep(next(pauses, POLLS[-1]))
-        return outcome(found, propagate)
-
-
-def outcome(found: TaskiqResult[Any], propagate: bool = True) -> Any:
-    """Return what a workflow returned; raise its error, or return it.
-
-    What kept a chord's body from running is the error of the whole, as under Celery (celery/result.py,
-    `maybe_throw`).
-    """
-    error = found.error
-    if not found.is_err:
-        return found.return_value
-    while isinstance(error, ChordError) and error.__cause__ is not None:
-        error = error.__cause__
-    error = error or RuntimeError("the task failed, and its error was not recorded")
-    if propagate:
-        raise error
-    return error
-
-
 async def launch(
     canvas: Signature, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
-) -> WorkflowResult:
+) -> Handle:
     """Start a canvas; see `Signature.apply_async`."""
     plan = Plan.of(canvas, args, kwargs, options)
     await with_client(partial(start, plan))
-    return WorkflowResult(plan.final)
+    return Handle(plan.final, own=True)
 
 
 def launch_sync(
     canvas: Signature, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
-) -> WorkflowResult:
+) -> Handle:
     """Start a canvas from synchronous code; see `Signature.apply_async`."""
     plan = Plan.of(canvas, args, kwargs, options)
     with_client_sync(partial(start, plan))
-    return WorkflowResult(plan.final)
+    return Handle(plan.final, own=True)
 
 
 async def start(
@@ -228,12 +169,6 @@ async def revoke(id: str) -> int:
         return int(await client.ask(script))
 
     return await with_client(run)
-
-
-async def _look(id: str, client: AsyncBroker) -> TaskiqResult[Any] | None:
-    if not await client.result_backend.is_result_ready(id):
-        return None
-    return await client.result_backend.get_result(id)
 
 
 _serializer = Serializer()

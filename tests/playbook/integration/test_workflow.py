@@ -17,8 +17,9 @@ from playbook.scaffold.worker.canvas import Signature, chain, chord, group
 from playbook.scaffold.worker.context import current_task
 from playbook.scaffold.worker.deadletters import DeadLetters
 from playbook.scaffold.worker.errors import ChordError, Ignore, IgnoredError, Reject, TaskRevokedError
+from playbook.scaffold.worker.sent import Handle
 from playbook.scaffold.worker.streams import StreamBroker
-from playbook.scaffold.worker.workflow import WorkflowResult, drawn, revoke, status
+from playbook.scaffold.worker.workflow import drawn, revoke, status
 from tests.playbook.integration.scaffold import QUEUE, Site, our_broker, receiving, until
 
 pytest_plugins = ("tests.playbook.integration.scaffold_fixtures",)
@@ -79,9 +80,9 @@ def tasks(broker: StreamBroker) -> Tasks:
     return Tasks(broker)
 
 
-async def error_of(result: WorkflowResult) -> Any:
+async def error_of(result: Handle) -> Any:
     """The error of a workflow."""
-    return await result.get(timeout=10, propagate=False)
+    return await result.aget(timeout=10, propagate=False)
 
 
 async def stored(broker: StreamBroker, id: str) -> TaskiqResult[Any]:
@@ -101,7 +102,7 @@ async def test_a_workflow_can_be_looked_at_and_drawn(broker: StreamBroker, tasks
         ("note", "waiting"),
     ]
     async with receiving(broker):
-        assert await sent.get(timeout=10) == "last"
+        assert await sent.aget(timeout=10) == "last"
     after = {step.id: step for step in await status(sent.id)}
     assert {step.state for step in after.values()} == {"done"}
     assert after["last"].next == ()
@@ -120,7 +121,7 @@ async def test_a_revoked_workflow_ends_with_that(broker: StreamBroker, tasks: Ta
     async with receiving(broker):
         assert isinstance(await error_of(sent), TaskRevokedError)
         assert isinstance(await error_of(later), TaskRevokedError)
-        await (await tasks.note.si(4).delay()).get(timeout=10)
+        await (await tasks.note.si(4).delay()).aget(timeout=10)
         await until(lambda: not broker.deliveries)
     assert tasks.ran == [4]
     assert {step.state for step in await status(sent.id)} == {"skipped"}
@@ -158,7 +159,7 @@ async def test_ignored_and_rejected_steps_end_the_workflow(broker: StreamBroker,
         rejected = await chain(tasks.rejected.si("r", False), tasks.note.si("never")).delay()
         assert (await error_of(rejected)).args == ("not mine", False)
         again = await chain(tasks.rejected.si("a", True), tasks.note.si("end")).delay()
-        assert await again.get(timeout=10) == "end"
+        assert await again.aget(timeout=10) == "end"
         letters = await DeadLetters(broker).list()
     assert tasks.ran == ["i", "r", "a", "a", "end"]
     assert [letter.reason for letter in letters] == ["the task rejected it: not mine"]
@@ -176,7 +177,7 @@ async def test_a_task_that_nobody_knows_ends_the_workflow(broker: StreamBroker, 
 async def test_a_replaced_task_without_a_workflow_becomes_one(broker: StreamBroker, tasks: Tasks) -> None:
     async with receiving(broker):
         sent = await tasks.grow.si("seed").delay()
-        assert await sent.get(timeout=10) == "second"
+        assert await sent.aget(timeout=10) == "second"
     assert tasks.ran == ["seed", "first", "second"]
 
 
@@ -188,7 +189,7 @@ async def test_members_go_to_their_queue_at_their_time(
     assert site.redis.xlen(QUEUE) == 1
     assert site.redis.zcard("{taskiq}:delayed:other") == 1
     async with receiving(broker):
-        assert await sent.get(timeout=10) == "body"
+        assert await sent.aget(timeout=10) == "body"
     assert tasks.ran == ["near", "far", "body"]
 
 
@@ -197,7 +198,7 @@ async def test_nothing_is_left_when_all_has_expired(site: Site, broker: StreamBr
         for size in (0, 1, 30):
             body = tasks.note.s("b").on_error(tasks.note.si("errback"))
             members: list[Any] = [tasks.note.si(number) for number in range(size)]
-            await (await chord(members, body).delay()).get(timeout=10)
+            await (await chord(members, body).delay()).aget(timeout=10)
             await error_of(await chord([*members, tasks.fail.si("x")], body).delay())
         await until(lambda: not site.redis.xlen(QUEUE) and not broker.deliveries)
         kinds = ("result", "workflow")
@@ -233,7 +234,7 @@ async def test_parent_and_root_are_those_of_the_workflow(broker: StreamBroker) -
         return Signature(who, options={"task_id": id}, immutable=True)
 
     async with receiving(broker):
-        await (await chain(call("a"), chord([call("b")], call("c")), call("d")).delay()).get(timeout=10)
+        await (await chain(call("a"), chord([call("b")], call("c")), call("d")).delay()).aget(timeout=10)
     assert seen == {"a": ("a", None), "b": ("a", "a"), "c": ("a", "b"), "d": ("a", "c")}
 
 
@@ -252,7 +253,7 @@ async def test_native_tasks_get_their_arguments_as_they_were_sent(broker: Stream
 
     async with receiving(broker):
         for task, found in ((plain, ["5", ""]), (with_self, ["bound", "5"]), (injected, ["5", "injected"])):
-            assert await (await task.si("5").delay()).get(timeout=10) == found  # type: ignore[attr-defined]
+            assert await (await task.si("5").delay()).aget(timeout=10) == found  # type: ignore[attr-defined]
 
 
 async def test_a_step_whose_workflow_has_expired_is_a_dead_letter(
