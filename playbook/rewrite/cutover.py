@@ -1,0 +1,207 @@
+"""The slice of phase 06_cutover: Celery goes; the application runs on TaskIQ alone."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import PurePosixPath
+
+from playbook.config import Application
+from playbook.contracts import Slice
+from playbook.inventory import Inventory
+from playbook.rewrite.dual_mode import inventory_of
+from playbook.rewrite.edit import ENV_EXAMPLES, SCAFFOLD, Edit
+from playbook.rewrite.operations import add_operations
+from playbook.rewrite.rule import Rule
+from playbook.rewrite.rules.absolute_imports import AbsoluteImports
+from playbook.rewrite.rules.beat_schedule import BeatSchedule
+from playbook.rewrite.rules.celery_app import CeleryApp
+from playbook.rewrite.rules.celery_names import CeleryNames
+from playbook.rewrite.rules.native_calls import NativeCalls
+from playbook.rewrite.rules.native_compose import NativeCompose
+from playbook.rewrite.rules.native_start_script import NativeStartScript
+from playbook.rewrite.rules.native_tasks import NativeTasks
+from playbook.rewrite.rules.old_names import OldNames
+from playbook.rewrite.rules.old_settings import DEPRECATED, OldSettings
+from playbook.rewrite.rules.own_schedule import OwnSchedule
+from playbook.rewrite.rules.results import Results
+from playbook.rewrite.rules.task_context import TaskContext
+from playbook.rewrite.rules.without_requirements import WithoutRequirements
+from playbook.rewrite.rules.wording import Wording
+from playbook.rewrite.schedules import MODULE as SCHEDULE
+from playbook.rewrite.schedules import names_of_tasks
+from playbook.tree import Tree
+
+NEW_MODULES = ("hooks",)
+"""Modules of the runtime that the cut-over application has besides."""
+
+DUAL_MODULES = (
+    *("beat", "canvases", "flags", "handles", "routing", "schedule_routes", "signals", "testing"),
+    *("testing_worker", "twins"),
+)
+"""Modules of the dual-mode time, which go."""
+
+COMMITS = "commits"
+"""Goes as well, if nothing waits for a commit."""
+
+NEW_URL, OLD_URLS = "TASKIQ_REDIS_URL", ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")
+ROUTES = ("TASKIQ_ROUTE", "TASKIQ_ROUTES")
+TOP = "top"
+"""The module that shows what Flower showed."""
+
+DELIBERATE = (*OLD_URLS, r"flower\)", "Flower went with Celery", "as before also .*")
+"""What may go on speaking of Celery."""
+
+TEXTS = (".md", ".rst", ".txt", ".sh", ".yml", ".yaml", ".toml", ".cfg", ".ini", "Dockerfile", *ENV_EXAMPLES)
+SUITE = "playbook.rewrite.cutover_suite"
+
+
+def slice_(application: Application, tree: Tree) -> Slice:
+    """Take Celery out of the application: its code, settings, deployment, texts and tests.
+
+    Args:
+        application: what is migrated.
+        tree: the working copy's files, with the slices of 01 to 05 in place.
+
+    Raises:
+        ConfigError: `playbook.toml` names a broker that the slice cannot make.
+    """
+    edit = Edit(application, tree)
+    found = inventory_of(application, tree)
+    for module in NEW_MODULES:
+        edit.copy(module)
+    _settle_schedule(edit, found)
+    _rewrite_code(edit)
+    _drop_app(edit)
+    _remove_dual_mode(edit)
+    _settle_settings(edit)
+    _settle_deployment(edit)
+    _settle_texts(edit)
+    add_operations(edit)
+    if application.tests is not None and find_spec(SUITE) is not None:
+        importlib.import_module(SUITE).rewrite_suite(edit)
+    return edit.done()
+
+
+def _settle_schedule(edit: Edit, found: Inventory) -> None:
+    """Let go of beat; refuse entries that the application's own schedule does not have."""
+    path = edit.application.module_path(f"{edit.worker}.{SCHEDULE}")
+    if path in edit.tree:
+        edit.apply(path, OwnSchedule(edit.worker))
+    for scheduled in dict.fromkeys(entry.path for entry in found.schedules):
+        celery = f"{edit.application.root}/{scheduled}"
+        if celery == path:
+            continue
+        rule = BeatSchedule(edit.worker, names_of_tasks(found, scheduled), False, edit.module_of(celery))
+        for refusal in rule.apply(edit.tree[celery]).refusals:
+            edit.refuse(celery, refusal.line, refusal.construct, refusal.reason)
+
+
+def _rewrite_code(edit: Edit) -> None:
+    """Rewrite tasks, calls and names, file by file."""
+    application = edit.application
+    app = application.celery_app.replace(":", ".")
+    for path in list(edit.files(".py")):
+        module, text = edit.module_of(path), edit.tree[path]
+        rules: list[Rule] = []
+        if "task" in text:
+            broker, twins = f"{edit.worker}.broker", f"{edit.worker}.twins"
+            rules.append(NativeTasks(module, broker, twins, application.loop_bridges, app))
+        if "dispatch" in text:
+            rules.append(NativeCalls(module, edit.worker))
+        if "AsyncResult" in text:
+            rules.append(Results(f"{edit.worker}.sent"))
+        if "current_task" in text:
+            rules.append(TaskContext(f"{edit.worker}.context"))
+        for rule in rules:
+            edit.apply(path, rule)
+        _point_to_sent(edit, path)
+
+
+def _point_to_sent(edit: Edit, path: str) -> None:
+    """Import handles from where they are now."""
+    text = edit.tree[path]
+    old = rf"^from {re.escape(edit.worker)}\.handles import "
+    edit.tree = edit.tree.with_file(path, re.sub(old, f"from {edit.worker}.sent import ", text, flags=re.M))
+
+
+def _drop_app(edit: Edit) -> None:
+    """Take the Celery app out, then what is left of Celery's names."""
+    module, _, name = edit.application.celery_app.partition(":")
+    path = edit.application.module_path(module)
+    edit.apply(path, CeleryApp(name or "app"))
+    for other in list(edit.files(".py")):
+        edit.apply(other, CeleryNames(edit.worker))
+
+
+def _remove_dual_mode(edit: Edit) -> None:
+    """Remove the modules of the dual-mode time, unless somebody has changed them."""
+    waits = any("commits import" in edit.tree[path] for path in edit.files(".py"))
+    for module in (*DUAL_MODULES, *(() if waits else (COMMITS,))):
+        path = edit.application.module_path(f"{edit.worker}.{module}")
+        if path not in edit.tree:
+            continue
+        source = (SCAFFOLD / "worker" / f"{module}.py").read_text(encoding="utf-8")
+        if edit.tree[path] == AbsoluteImports(edit.worker).apply(source).source:
+            edit.tree = edit.tree.without(path)
+        else:
+            edit.refuse(path, 1, "file", "it belongs to dual mode, but was changed; remove it by hand")
+    gone = "|".join((*DUAL_MODULES, COMMITS))
+    package = re.escape(edit.worker)
+    uses = re.compile(rf"^\s*from {package}(?:\.({gone}) import| import .*\b({gone})\b)")
+    for path in edit.files(".py"):
+        for number, line in enumerate(edit.tree[path].splitlines(), 1):
+            found = uses.match(line)
+            module = found and (found.group(1) or found.group(2))
+            if module and edit.application.module_path(f"{edit.worker}.{module}") not in edit.tree:
+                edit.refuse(
+                    path, number, line.strip(), "this module has gone with dual mode; do without it by hand"
+                )
+
+
+def _settle_settings(edit: Edit) -> None:
+    """Give the settings their new names; the old ones go on counting."""
+    edit.apply(f"{edit.application.root}/settings.py", OldSettings(NEW_URL, OLD_URLS, ROUTES))
+    broker = edit.application.module_path(f"{edit.worker}.broker")
+    if broker in edit.tree:
+        text = edit.tree[broker].replace(
+            f"settings.{NEW_URL} or settings.{OLD_URLS[0]}", f"settings.{NEW_URL}"
+        )
+        edit.tree = edit.tree.with_file(broker, text)
+    for path in edit.files():
+        if PurePosixPath(path).name in ENV_EXAMPLES:
+            edit.apply(path, OldNames(NEW_URL, OLD_URLS, ROUTES, DEPRECATED.format(new=NEW_URL)))
+
+
+def _settle_deployment(edit: Edit) -> None:
+    """Change requirements, start script and compose file."""
+    scripts = [PurePosixPath(path).name for path in edit.files(".sh") if "celery" in edit.tree[path]]
+    for path in list(edit.files()):
+        name = PurePosixPath(path).name
+        if name == "pyproject.toml":
+            edit.apply(path, WithoutRequirements(toml=True))
+        elif re.fullmatch(r"(.*-)?requirements.*\.(txt|in)", name):
+            edit.apply(path, WithoutRequirements(toml=False))
+        elif path.endswith(".sh"):
+            edit.apply(path, NativeStartScript(f"{edit.worker}.{TOP}"))
+        elif path.endswith((".yml", ".yaml")) and "compose" in name:
+            for script in scripts:
+                edit.apply(path, NativeCompose(script))
+            edit.apply(path, OldNames(NEW_URL, OLD_URLS, ROUTES))
+
+
+def _settle_texts(edit: Edit) -> None:
+    """Change the commands in texts and comments; refuse what else mentions Celery."""
+    scripts = tuple(PurePosixPath(path).name for path in edit.files(".sh"))
+    for path, python in _texts(edit):
+        edit.apply(path, Wording(edit.worker, f"{edit.worker}.{TOP}", python, DELIBERATE, scripts))
+
+
+def _texts(edit: Edit) -> Iterator[tuple[str, bool]]:
+    for path in list(edit.files()):
+        if path.endswith(".py"):
+            yield path, True
+        elif path.endswith(TEXTS):
+            yield path, False
