@@ -16,6 +16,7 @@ from playbook.tree import Tree
 
 WORKER_MODULES = (
     "__main__",
+    "batches",
     "broker",
     "builtin_tasks",
     "canvas",

@@ -1,10 +1,13 @@
-"""Start workers that stop at once.
+"""Start workers that stop at once and share their memory.
 
     python -m PACKAGE.worker MODULE ...
 
-takes the options of `taskiq worker` and does the same, for this package's broker. Two things differ: taskiq's
-manager looks once a second whether it was told to stop (taskiq/cli/worker/process_manager.py, `start`); here
-that second ends when a signal comes. And if TASKIQ_HTTP_PORT is set, it answers there (`probes`).
+takes the options of `taskiq worker` and does the same, for this package's broker. Three things differ.
+taskiq's manager looks once a second whether it was told to stop (taskiq/cli/worker/process_manager.py,
+`start`); here that second ends when a signal comes. The modules are imported once, before the processes are
+forked, as Celery's prefork pool does it: what they import lies in memory once, and a process that takes the
+place of another is there at once. (Not with `--reload`, or where processes are not forked.) And if
+TASKIQ_HTTP_PORT is set, it answers there (`probes`).
 
 Exit status: 0 after SIGTERM or SIGINT; 1 when `--max-fails` worker processes have died; 2 for wrong use.
 
@@ -14,6 +17,7 @@ So signals wait until the manager pauses, and until a new process is ready for t
 """
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -24,6 +28,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from taskiq.cli.utils import import_object, import_tasks
 from taskiq.cli.worker import process_manager, run
 from taskiq.cli.worker.args import WorkerArgs
 from taskiq.cli.worker.process_manager import ProcessManager
@@ -40,10 +45,12 @@ COUNTERS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class PromptManager(ProcessManager):
-    """taskiq's manager of worker processes, without its delay."""
+    """taskiq's manager of worker processes, without its delay; the processes share what it has imported."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, args: WorkerArgs, *rest: Any, **kwargs: Any) -> None:
+        if multiprocessing.get_start_method() == "fork" and not args.reload:
+            preload(args)
+        super().__init__(args, *rest, **kwargs)
         self.worker_function = partial(work, self.worker_function)
         self.ending = False
         process_manager.sleep = self._pause  # type: ignore[attr-defined, assignment]
@@ -73,6 +80,17 @@ class PromptManager(ProcessManager):
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         while told and self.action_queue.empty():
             time.sleep(LOOK / 10)
+
+
+def preload(args: WorkerArgs) -> None:
+    """Import what each worker process would import by itself."""
+    broker = import_object(args.broker, app_dir=args.app_dir)
+    # As taskiq does it first in a worker process: the tasks of other brokers become this one's.
+    broker.is_worker_process = True
+    import_tasks(args.modules, args.tasks_pattern, args.fs_discover)
+    gc.collect()
+    # The collector writes to what it looks at, and what a process writes to it shares no longer.
+    gc.freeze()
 
 
 def work(listen: Callable[[WorkerArgs], None], args: WorkerArgs) -> None:

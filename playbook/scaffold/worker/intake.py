@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .errors import MessageRejectedError, NotRegistered
-from .messages import Delivery, Entry
+from .messages import DeliveredMessage, Delivery, Entry
 from .serialization import MessageFormatter
 
 _formatter = MessageFormatter()
@@ -38,7 +38,7 @@ def take(entry: Entry, queue: str, knows: Callable[[str], object]) -> Delivery |
     if b"data" not in fields:
         return _refused("it has no field `data`" if fields else "it was trimmed from the stream", task_id)
     try:
-        message = _formatter.loads(fields[b"data"])
+        message = _formatter.loads_as(DeliveredMessage, fields[b"data"])
         message.parse_labels()
         # Once is enough: TaskIQ would parse them again.
         message.labels_types = None
@@ -49,7 +49,7 @@ def take(entry: Entry, queue: str, knows: Callable[[str], object]) -> Delivery |
     if not knows(message.task_name):
         unknown = NotRegistered(message.task_name)
         return Refused(str(unknown), message.task_id, unknown)
-    return Delivery(
+    message.delivery = delivery = Delivery(
         stream=entry.stream,
         entry=entry.id,
         queue=queue,
@@ -59,6 +59,7 @@ def take(entry: Entry, queue: str, knows: Callable[[str], object]) -> Delivery |
         expires=numbers.get(b"expires"),
         step=step,
     )
+    return delivery
 
 
 def _refused(reason: str, task_id: str) -> Refused:

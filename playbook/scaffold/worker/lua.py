@@ -89,20 +89,29 @@ enqueue(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], moment(ARGV[3]), moment(ARG
 COMPLETE = (
     COMMON
     + """
--- KEYS: stream, result; three more for each message to send.
--- ARGV: group, entry, result or "", its life in seconds; six more for each message, as for SEND.
--- Answers 0, and does nothing, if the entry is no longer ours: somebody else runs the task.
-if remove(KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
-if ARGV[3] ~= '' then redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[4]) end
-for n = 0, (#KEYS - 2) / 3 - 1 do
-    local key, arg = 3 + 3 * n, 5 + 6 * n
-    enqueue(KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[arg], ARGV[arg + 1],
-            moment(ARGV[arg + 2]), moment(ARGV[arg + 3]), ARGV[arg + 4], ARGV[arg + 5])
+-- KEYS: for each task: stream, result; three more for each message to send.
+-- ARGV: group; for each task: entry, result or "", its life in seconds, number of messages to send; six more
+--       for each of these, as for SEND.
+-- Answers for each task: 0, and nothing was done, if the entry is no longer ours: somebody else runs it.
+local answers, key, arg = {}, 1, 2
+while key <= #KEYS do
+    local result, life, sends = ARGV[arg + 1], ARGV[arg + 2], tonumber(ARGV[arg + 3])
+    local removed = remove(KEYS[key], ARGV[1], ARGV[arg])
+    if removed == 1 and result ~= '' then redis.call('SET', KEYS[key + 1], result, 'EX', life) end
+    key, arg = key + 2, arg + 4
+    for _ = 1, sends do
+        if removed == 1 then
+            enqueue(KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[arg], ARGV[arg + 1],
+                    moment(ARGV[arg + 2]), moment(ARGV[arg + 3]), ARGV[arg + 4], ARGV[arg + 5])
+        end
+        key, arg = key + 3, arg + 6
+    end
+    table.insert(answers, removed)
 end
-return 1
+return answers
 """
 )
-"""Store a task's result, acknowledge and delete its entry, and send what follows from it."""
+"""Store results of tasks, acknowledge and delete their entries, and send what follows from them."""
 
 BURY = (
     COMMON

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from taskiq import BrokerMessage, TaskiqMessage
 
 from .errors import Reject
@@ -153,10 +153,10 @@ class Delivery:
 
 
 class DeliveredMessage(TaskiqMessage):
-    """A message that knows by which delivery it came."""
+    """A message that knows by which delivery it came. That is no part of what travels."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
-    delivery: Delivery
+    delivery: Any = Field(default=None, exclude=True, repr=False)
 
 
 def moment(*values: Any) -> str:

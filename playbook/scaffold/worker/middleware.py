@@ -47,7 +47,8 @@ class ContextMiddleware(TaskiqMiddleware):
         request = self._request(message, delivery)
         running.set(Running(request, policy, delivery, signature=signature, outer=running.get()))
         if "failed" in message.labels and task is not None:
-            message.args = args_of_errback(message, task.original_func)
+            # What was sent stays as it was: it may have to be sent again.
+            message = message.model_copy(update={"args": args_of_errback(message, task.original_func)})
         if delivery is not None:
             self.broker.watch(delivery)  # type: ignore[attr-defined]
         return message

@@ -20,15 +20,17 @@ import threading
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pebble import ProcessExpired, ProcessPool
 from taskiq import TaskiqEvents, TaskiqState
 
 from ..settings import settings
 from .canvas import Signature
 from .retries import NextAttempt, RetryPolicy
 from .running import Request, Running, entered
+
+if TYPE_CHECKING:
+    from pebble import ProcessPool
 
 
 class SoftTimeLimitExceededError(Exception):
@@ -94,6 +96,8 @@ async def in_child(job: Job, limit: float | None, args: tuple[Any, ...], kwargs:
         TimeLimitExceededError: it was killed.
         ProcessLostError: the process died of something else.
     """
+    from pebble import ProcessExpired
+
     future = pool().schedule(run_job, args=(job, args, kwargs), timeout=limit)
     try:
         return await asyncio.wrap_future(future)
@@ -104,13 +108,16 @@ async def in_child(job: Job, limit: float | None, args: tuple[Any, ...], kwargs:
 
 
 @functools.cache
-def pool() -> ProcessPool:
+def pool() -> "ProcessPool":
     """Return this worker's pool; its processes are started with the first task.
 
     They are new interpreters, not forks: a fork of a process with threads may inherit locks that nobody
     releases.
     """
-    # Not at the top: the broker needs this module for its tasks.
+    # Not at the top: most applications have no such task, and pay for it with memory otherwise.
+    from pebble import ProcessPool
+
+    # Neither this one: the broker needs this module for its tasks.
     from .broker import broker
 
     started = ProcessPool(

@@ -1,10 +1,12 @@
 """Reads the streams for one worker.
 
-Invariant: a worker reads no more than it can start at once, so that work waits where any worker can take it;
-and what Redis has given to this worker is run by it or given back, even if the answer was lost on the way.
+Invariant: a worker reads no more than it can start at once, or, by what it has ended lately, within a
+hundredth of a second, so that work waits where any worker can take it; and what Redis has given to this
+worker is run by it or given back, even if the answer was lost on the way.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +17,14 @@ from .messages import Delivery, Entry
 
 BLOCK = 0.5
 """Seconds that one read waits for a message."""
+
+HORIZON = 0.01
+"""Seconds of work that a worker may read ahead."""
+
+WINDOW = 0.02
+"""Seconds over which it is counted how many tasks end; an idle time counts, too."""
+
+MOST_AHEAD = 50
 
 GROUP_IS_GONE = ("NOGROUP", "UNBLOCKED")
 """How answers begin when Redis came back without its data. Redis 7.0 says the latter to a read that waits."""
@@ -47,12 +57,27 @@ class Reader:
         self._declare = declare
         self._capacity = 0
         self._answer_lost = False
+        self._ended, self._since, self._ahead = 0, time.monotonic(), 0
+
+    def ended(self) -> None:
+        """Count a task that has ended."""
+        self._ended += 1
+
+    def _look_ahead(self) -> int:
+        """Return how many tasks end in the time of `HORIZON`, as it was in the last window."""
+        now = time.monotonic()
+        if (elapsed := now - self._since) >= WINDOW:
+            self._ahead = min(MOST_AHEAD, int(self._ended / elapsed * HORIZON))
+            self._ended, self._since = 0, now
+        return self._ahead
 
     async def fetch(self, running: Mapping[str, Delivery], suspects: bool) -> list[Entry]:
-        """Return entries that the worker can start now; none if none came within half a second.
+        """Return entries that the worker can start soon; none if none came within half a second.
 
         TaskIQ asks for a message when it can run one more. So a worker that has once asked while n tasks ran
-        may run n + 1, and it may read as many as are missing to the most that it has asked for.
+        may run n + 1, and it may read as many as are missing to the most that it has asked for. Of short
+        tasks it may read as many more as end in a hundredth of a second: a call for each would cost more
+        than they do.
 
         Args:
             running: what the worker runs, by handle.
@@ -61,7 +86,7 @@ class Reader:
         if self._answer_lost:
             return await self._recover(running)
         self._capacity = max(self._capacity, len(running) + 1)
-        free = self._capacity - len(running)
+        free = self._capacity - len(running) + self._look_ahead()
         if suspects and not any(delivery.deaths >= SUSPECT_DEATHS for delivery in running.values()):
             for stream in self._suspects:
                 if found := await self._read([stream], 1):

@@ -72,8 +72,9 @@ class StreamResults(AsyncResultBackend[Any]):
 
 def dumps(result: TaskiqResult[Any], value: bytes) -> bytes:
     """Return a result as JSON; `value` is what the task returned, as JSON."""
-    fields = dict(result) | result.model_dump(mode="json", include={"error"})
-    del fields["return_value"]
+    fields = {name: field for name, field in vars(result).items() if name != "return_value"}
+    if result.error is not None:
+        fields |= result.model_dump(mode="json", include={"error"})
     return b'{"return_value": ' + value + b", " + _serializer.dumpb(fields)[1:]
 
 

@@ -10,12 +10,14 @@ import json
 from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from taskiq import BrokerMessage, TaskiqMessage
 from taskiq.abc.formatter import TaskiqFormatter
 from taskiq.abc.serializer import TaskiqSerializer
+
+M = TypeVar("M", bound=TaskiqMessage)
 
 # A datetime is a date as well, so it comes first.
 _ENCODERS: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
@@ -60,16 +62,21 @@ def _decode(value: dict[str, Any]) -> Any:
     return decoder(value["__value__"])
 
 
+# Made once: `json.dumps` and `json.loads` would make new ones for each value.
+_encoder = json.JSONEncoder(default=_encode)
+_decoder = json.JSONDecoder(object_hook=_decode)
+
+
 class Serializer(TaskiqSerializer):
     """Kombu's JSON."""
 
     def dumpb(self, value: Any) -> bytes:
         """Return the JSON of a value; raise `TypeError` for what it cannot express."""
-        return json.dumps(value, default=_encode).encode()
+        return _encoder.encode(value).encode()
 
     def loadb(self, value: bytes) -> Any:
         """Return the value of JSON text; raise `ValueError` if it is malformed or has an unknown type."""
-        return json.loads(value, object_hook=_decode)
+        return _decoder.decode(value.decode())
 
 
 class MessageFormatter(TaskiqFormatter):
@@ -93,4 +100,8 @@ class MessageFormatter(TaskiqFormatter):
 
     def loads(self, message: bytes) -> TaskiqMessage:
         """Return the message; raise `ValueError` if it is not one."""
-        return TaskiqMessage.model_validate(self._serializer.loadb(message))
+        return self.loads_as(TaskiqMessage, message)
+
+    def loads_as(self, kind: type[M], message: bytes) -> M:
+        """Return the message as an object of a class of its own."""
+        return kind.model_validate(self._serializer.loadb(message))

@@ -12,6 +12,7 @@ import re
 import socket
 import time
 import uuid
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
@@ -21,12 +22,13 @@ from taskiq import AckableMessage, AsyncBroker, BrokerMessage, TaskiqMessage
 from taskiq_redis import RedisStreamBroker
 
 from . import lua, lua_steps
+from .batches import Batches
 from .connections import ERRORS, TIMEOUT, async_client, is_cluster, is_outage, pool_options, pool_url
 from .errors import Reject, TaskRevokedError, WorkerLostError
 from .intake import Refused, take
 from .keeper import Keeper, Pulse, Rules, drain_on_signals
 from .keys import GROUP, Keys
-from .messages import DeliveredMessage, Delivery, Entry, Outgoing
+from .messages import Delivery, Entry, Outgoing
 from .reader import Reader
 from .results import StreamResults, error_result
 from .serialization import MessageFormatter
@@ -36,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 SEND_PAUSES = (0.0, 0.2, 0.4)
 """Seconds before each further attempt to send; Celery's default (`task_publish_retry_policy`)."""
+
+WAIT = 0.05
+"""Seconds that a message which has been read waits here until it is given back."""
 
 
 class StreamBroker(RedisStreamBroker):
@@ -120,6 +125,9 @@ class StreamBroker(RedisStreamBroker):
             name: self.redis.register_script(getattr(lua_steps, name))
             for name in ("START", "FINISH", "REVOKE", "STATUS")
         }
+        self._outcomes = Batches(self._write_outcomes)
+        self._reader: Reader | None = None
+        self._giving_back: asyncio.Task[Any] | None = None
         self._keeper: Keeper | None = None
         self._pulse = Pulse(offset=0.0, suspects=False)
         self._beating = asyncio.Event()
@@ -177,17 +185,42 @@ class StreamBroker(RedisStreamBroker):
         keeper = await self._begin()
         declare = partial(self._insist, self._declare_consumer_group)
         reader = Reader(self.redis, self.keys, self.queues, self.consumer_name, declare)
+        self._reader = reader
         try:
             await declare()
             while True:
-                for entry in await reader.fetch(self.deliveries, self._pulse.suspects):
+                entries = deque(await reader.fetch(self.deliveries, self._pulse.suspects))
+                while entries:
+                    entry = entries.popleft()
+                    # What has been read and does not run yet will soon end, too, if it is short.
+                    self._outcomes.expect(bool(entries))
                     if delivery := await self._accept(entry):
                         self.deliveries[delivery.handle] = delivery
-                        acknowledge = partial(self._complete, delivery)
-                        yield AckableMessage(data=delivery.handle.encode(), ack=acknowledge)
+                        limit = self._limit_the_wait(entries)
+                        yield AckableMessage(
+                            data=delivery.handle.encode(), ack=partial(self._complete, delivery)
+                        )
+                        limit.cancel()
+                if self._giving_back:
+                    # What is read meanwhile would go back as well.
+                    await self._giving_back
+                    self._giving_back = None
         finally:
+            if self._giving_back:
+                self._giving_back.cancel()
             keeper.drain()
             await self._insist(self._hand_back, limit=TIMEOUT)
+
+    def _limit_the_wait(self, entries: deque[Entry]) -> asyncio.TimerHandle:
+        """Give entries back that have been read ahead, if they cannot start soon."""
+
+        def give_back() -> None:
+            if entries:
+                entries.clear()
+                self._outcomes.expect(False)
+                self._giving_back = asyncio.ensure_future(self._insist(self._hand_back))
+
+        return asyncio.get_running_loop().call_later(WAIT, give_back)
 
     async def _begin(self) -> Keeper:
         """Start the heartbeat and wait for the first."""
@@ -270,12 +303,7 @@ class StreamBroker(RedisStreamBroker):
                 await self._insist(partial(self._send, outgoing))
             written = await self._finish_step(delivery)
         else:
-            keys = [delivery.stream, self.keys.result(delivery.message.task_id)]
-            args = [GROUP, delivery.entry, outcome.result, self.result_ttl]
-            for outgoing in outcome.sends:
-                keys += outgoing.keys(self.keys)
-                args += outgoing.args()
-            written = await self._insist(partial(self._run_script["COMPLETE"], keys, args))
+            written = await self._outcomes.put(delivery)
         self._close(delivery)
         if not written:
             logger.warning(
@@ -283,6 +311,20 @@ class StreamBroker(RedisStreamBroker):
                 "written before the connection broke",
                 delivery.message.task_id,
             )
+
+    async def _write_outcomes(self, deliveries: Sequence[Delivery]) -> Sequence[int]:
+        """Write outcomes in one step; return for each whether it was written."""
+        keys: list[str] = []
+        args: list[Any] = [GROUP]
+        for delivery in deliveries:
+            outcome = delivery.outcome
+            keys += [delivery.stream, self.keys.result(delivery.message.task_id)]
+            args += [delivery.entry, outcome.result, self.result_ttl, len(outcome.sends)]
+            for outgoing in outcome.sends:
+                keys += outgoing.keys(self.keys)
+                args += outgoing.args()
+        written: Sequence[int] = await self._insist(partial(self._run_script["COMPLETE"], keys, args))
+        return written
 
     async def _finish_step(self, delivery: Delivery) -> int:
         """Write the outcome of a workflow's step, and start what follows; return the script's answer."""
@@ -297,6 +339,8 @@ class StreamBroker(RedisStreamBroker):
 
     def _close(self, delivery: Delivery) -> None:
         delivery.done = True
+        if self._reader:
+            self._reader.ended()
         self.deliveries.pop(delivery.handle, None)
         if self.on_end:
             self.on_end(delivery)
@@ -382,4 +426,4 @@ class DeliveryFormatter(MessageFormatter):
         delivery = self._broker.deliveries.get(message.decode())
         if delivery is None:
             return super().loads(message)
-        return DeliveredMessage.model_construct(**dict(delivery.message), delivery=delivery)
+        return delivery.message

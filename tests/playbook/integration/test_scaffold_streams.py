@@ -16,6 +16,7 @@ from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 from playbook.lab.surroundings import child_env
 from playbook.scaffold.worker.deadletters import DeadLetters
 from playbook.scaffold.worker.errors import MessageRejectedError, NotRegistered
+from playbook.scaffold.worker.reader import Reader
 from playbook.scaffold.worker.streams import StreamBroker
 from tests.playbook.integration.scaffold import (
     GROUP,
@@ -414,3 +415,30 @@ def test_a_foreign_group_error_is_not_swallowed(site: Site) -> None:
 
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         asyncio.run(asyncio.wait_for(listen(), 20))
+
+
+async def test_what_is_read_ahead_and_cannot_start_goes_to_others(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reader, "_look_ahead", lambda self: 10)
+    one, other = (our_broker(site.server.url) for _ in range(2))
+    ran, go_on = list[str](), asyncio.Event()
+
+    async def run(what: str) -> None:
+        ran.append(what)
+        if what == "long":
+            await go_on.wait()
+
+    for broker in (one, other):
+        broker.task("run")(run)
+    shorts = [f"short {number}" for number in range(10)]
+    for what in ("long", *shorts):
+        await kick(one, "run", what)
+    async with receiving(one, slots=1):
+        await until(lambda: ran == ["long"])
+        await until(lambda: site.redis.xpending(QUEUE, GROUP)["pending"] == 1)
+        async with receiving(other, slots=1):
+            await until(lambda: len(ran) == 11)
+        go_on.set()
+        await until(lambda: site.redis.xlen(QUEUE) == 0)
+    assert sorted(ran) == sorted(["long", *shorts])
