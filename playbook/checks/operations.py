@@ -1,5 +1,4 @@
-"""What operators get: health, metrics that are right, a killed worker that is seen, a dead letter that is sent
-again."""
+"""What operators get: health, metrics, a killed worker that is seen, a dead letter that is sent again."""
 
 from __future__ import annotations
 

@@ -91,6 +91,16 @@ def test_the_health_command_says_whether_a_worker_answers(running: Running) -> N
     assert (done.status, done.stderr) == (1, "unhealthy: no worker has answered within 0.3 s\n")
 
 
+def test_sighup_replaces_the_processes(running: Running) -> None:
+    def pids() -> set[int]:
+        return {process.pid for process in psutil.Process(running.worker.process.pid).children()}
+
+    before = pids()
+    os.kill(running.worker.process.pid, signal.SIGHUP)
+    assert wait_until(lambda: len(pids()) == 2 and not before & pids(), 20)
+    assert wait_until(lambda: running.worker.get("/readyz")[0] == 200, 20)
+
+
 def test_without_redis_commands_say_so() -> None:
     with CommandLine(f"redis://127.0.0.1:{free_port()}/0") as commands:
         for command in (["health"], ["top", "--once"], ["top", "inspect", "x"], ["top", "replay", "--all"]):
