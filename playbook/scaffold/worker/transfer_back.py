@@ -146,7 +146,7 @@ class Return:
         """Return the signatures that an edge starts, one after the other."""
         node = self._nodes[edge[1]]
         if edge[0] == JOIN:
-            return [self._canvas(node)]
+            return self._canvas(node)
         raw = self._signature(node["template"])
         raw["options"] |= {"task_id": node["id"]}
         callbacks, rest, _ = self._following(node["next"])
@@ -194,16 +194,15 @@ class Return:
         state, error = as_celery(json.loads(result))
         return str(cause), state, error, index
 
-    def _canvas(self, join: dict[str, Any]) -> Raw:
-        """Return a group or chord that has not started."""
-        header = [_joined(self._steps(entry)) for entry in join["template"]]
+    def _canvas(self, join: dict[str, Any]) -> list[Raw]:
+        """Return a group that has not started; or a chord, and what follows its body."""
+        header = [_chained(self._steps(entry)) for entry in join["template"]]
         group = _raw("celery.group", {"tasks": header}, {"task_id": join["id"]}, "group")
         if join["name"]:
-            return group
-        _, rest, _ = self._following(join["next"])
-        body = _joined(rest)
-        options = {"task_id": rest[-1]["options"]["task_id"]}
-        return _raw("celery.chord", {"header": group, "body": body, "kwargs": {}}, options, "chord")
+            return [group]
+        _, (body, *rest), _ = self._following(join["next"])
+        options = {"task_id": body["options"]["task_id"]}
+        return [_raw("celery.chord", {"header": group, "body": body, "kwargs": {}}, options, "chord"), *rest]
 
     def _errors(self, edges: list[list[int]]) -> list[Raw]:
         return [
@@ -249,8 +248,13 @@ def _raw(
     return raw | {"subtask_type": kind, "immutable": immutable}
 
 
+def _chained(steps: list[Raw]) -> Raw:
+    """Return steps as a canvas that Celery prepares when it sends it."""
+    return steps[0] if len(steps) == 1 else _raw("celery.chain", {"tasks": steps}, {}, "chain")
+
+
 def _joined(steps: list[Raw]) -> Raw:
-    """Return the first step, with the others as its chain."""
+    """Return the first step as Celery sends it, with the others as the rest of its chain."""
     first, *rest = steps
     if not rest:
         return first
@@ -258,24 +262,14 @@ def _joined(steps: list[Raw]) -> Raw:
 
 
 def _with_member(steps: list[Raw], member: Raw | None) -> list[Raw]:
-    """Return steps of which the last is a member of a header."""
+    """Return steps of which the last is a member of a header that has started."""
     if not member:
         return steps
     *others, last = steps
     if last["subtask_type"] == "group":
-        raise LeftError("a group at the end of a header's member has no form in Celery")
+        raise LeftError("a group that has started has no form in Celery")
     if last["subtask_type"] == "chord":
-        body = last["kwargs"]["body"]
-        chain = body["options"].get("chain")
-        if chain:
-            body = _joined(
-                [
-                    {**body, "options": {n: v for n, v in body["options"].items() if n != "chain"}},
-                    *_with_member(list(reversed(chain)), member),
-                ]
-            )
-        else:
-            body = _with_member([body], member)[0]
+        (body,) = _with_member([last["kwargs"]["body"]], member)
         return [*others, last | {"kwargs": last["kwargs"] | {"body": body}}]
     return [*others, last | {"options": last["options"] | member}]
 

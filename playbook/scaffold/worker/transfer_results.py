@@ -5,6 +5,7 @@ and run again, at any time while the other side keeps the result (a day, unless 
 """
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +30,9 @@ CELERYS = {
 
 
 NO_ERROR = dumps(TaskiqResult(is_err=False, return_value=None, execution_time=0.0), b"null")
+
+DEPENDENCY = re.compile(r"Dependency (\S+) raised ")
+"""How the error of a chord's body begins (celery/backends/base.py)."""
 
 BATCH = 1000
 """How many results are read at once."""
@@ -76,12 +80,21 @@ def tell_back(celery: CeleryRedis, taskiq: Any, keys: Keys, noted: str, life: in
         task_id = member.decode()
         if (found := celery.result(task_id)) is None:
             continue
-        good = found["status"] == "SUCCESS"
-        value = found["result"]
-        text = json.dumps(json.loads(NO_ERROR) | {"return_value": value}) if good else failed(value)
-        taskiq.set(keys.result(task_id), text, ex=life)
+        taskiq.set(keys.result(task_id), as_taskiq(found, celery), ex=life)
         told += int(taskiq.srem(noted, member))
     return told, int(taskiq.scard(noted))
+
+
+def as_taskiq(found: dict[str, Any], celery: CeleryRedis) -> str:
+    """Return what Celery's backend keeps of a task as this runtime's result (JSON)."""
+    value = found["result"]
+    if found["status"] == "SUCCESS":
+        return json.dumps(json.loads(NO_ERROR) | {"return_value": value})
+    member = DEPENDENCY.match(str((value["exc_message"] or [""])[0]))
+    cause = celery.result(member[1]) if value["exc_type"] == "ChordError" and member else None
+    if member is None or cause is None:
+        return failed(value)
+    return json.dumps({"dependency": member[1], **json.loads(failed(cause["result"]))})
 
 
 def failed(error: dict[str, Any]) -> str:
