@@ -14,7 +14,7 @@ hypothesis.settings.register_profile("playbook", deadline=None)
 hypothesis.settings.load_profile("playbook")
 
 LONGEST = (
-    "test_simple_tasks",
+    "test_plants",
     "test_simple_floods",
     "test_runner_kill",
     "test_runner",

@@ -14,7 +14,7 @@ from playbook.lab import Lab, Process, wait_until
 SCRIPT = "runserver.sh"
 WORKER, SCHEDULER = "taskiq-worker", "taskiq-scheduler"
 RUNNING = "the scheduler is running"
-PATIENCE = 15.0
+PATIENCE = 60.0
 """Seconds until what was started must have done something."""
 
 

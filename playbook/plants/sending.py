@@ -90,8 +90,8 @@ CALLED = (
         (
             Edit(
                 f"{WORKER}serialization.py",
-                "json.dumps(value, default=_encode)",
-                "json.dumps(value, default=str)",
+                "json.JSONEncoder(default=_encode)",
+                "json.JSONEncoder(default=str)",
             ),
         ),
         "calls",

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from playbook.lab import Aws, ExternalPostgres, Lab, LabError, PostgresServer, read_rows
+from playbook.lab.aws import IN_HAND
 from playbook.lab.databases import ASYNC_DRIVER, open_database
 from playbook.lab.effects.rows import delete_rows, in_transaction
 from playbook.lab.postgres_server import find_postgres
@@ -51,7 +52,10 @@ def test_messages_are_listed_and_still_wait_afterwards(aws: Aws):
         assert len(found) == 24
         assert all(message in found for message in expected)
         assert QueueMessage(queue="jobs", body="plain") in found
-    assert aws.sqs().receive_message(QueueUrl=aws.queue_url("jobs"))["Messages"]
+    (taken,) = aws.sqs().receive_message(QueueUrl=aws.queue_url("jobs"))["Messages"]
+    assert aws.queue_messages()[-1] == QueueMessage(queue="jobs", body=IN_HAND)
+    aws.sqs().delete_message(QueueUrl=aws.queue_url("jobs"), ReceiptHandle=taken["ReceiptHandle"])
+    assert len(aws.queue_messages()) == 23
     aws.reset()
     assert aws.queue_messages() == []
 

@@ -151,6 +151,8 @@ def test_a_task_on_the_other_system_or_on_none_is_found() -> None:
     assert not ran_on_route({"live": (run,)}, [FIRST, "app.tasks.never"]).ok
     elsewhere = run.model_copy(update={"system": "celery"})
     assert not ran_on_route({"live": (elsewhere,)}, [FIRST]).ok
+    idle = run.model_copy(update={"trace": [], "label": "idle"})
+    assert "first in idle" in ran_on_route({"live": (run, idle)}, [FIRST]).detail
 
 
 def killed_once_each() -> Kills:

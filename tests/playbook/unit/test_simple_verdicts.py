@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from playbook.checks.flood import Call, Flood, Kill
-from playbook.checks.simple_verdicts import doubled_in_flight, goes_back, nothing_lost, retries_agree
+from playbook.checks.simple_verdicts import (
+    doubled_in_flight,
+    goes_back,
+    nothing_lost,
+    ran_where_routed,
+    retries_agree,
+)
 from playbook.models import Observation, System, TaskEvent
 
 TASK = "app.tasks.work"
@@ -107,3 +113,11 @@ def observation(label: str, delays: list[float]) -> Observation:
 def test_attempts_and_delays_must_be_equal(delays: list[float], fine: bool) -> None:
     runs = observation("A", [60, 60]), observation("A'", [60, 60]), observation("B", delays)
     assert retries_agree(runs, TASK).ok is fine
+
+
+def test_a_task_must_run_in_every_run() -> None:
+    ran = observation("A", [60])
+    idle = Observation(scenario="s", label="B", system="celery")
+    (task,) = {one.task for one in ran.trace}
+    assert ran_where_routed({"s": (ran,)}, [task]).ok
+    assert f"{task} in B" in ran_where_routed({"s": (ran, idle)}, [task]).detail

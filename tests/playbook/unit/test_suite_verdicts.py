@@ -76,6 +76,10 @@ FAULTS: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["same_coverage"],
     ),
     "no file is known to all": ({"lines": {}}, ["same_coverage"]),
+    "a file is left out of the coverage": (
+        {"lines": {"app/a.py": Lines(statements=100, covered=90)}},
+        ["same_coverage"],
+    ),
 }
 
 
@@ -83,6 +87,11 @@ FAULTS: dict[str, tuple[dict[str, Any], list[str]]] = {
 def test_a_fault_of_a_run_is_told(fault: str) -> None:
     changed, expected = FAULTS[fault]
     assert failing(proof(**changed)) == expected
+
+
+def test_a_file_that_the_migration_removes_is_not_left_out() -> None:
+    removed = proof(lines={"app/a.py": Lines(statements=100, covered=90)})
+    assert failing(removed.model_copy(update={"removed": ["app/b.py"]})) == []
 
 
 def test_a_file_that_the_migration_adds_does_not_count() -> None:
