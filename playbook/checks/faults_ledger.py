@@ -63,7 +63,8 @@ class Tally(Model):
 
     Attributes:
         tasks: tasks that the system has accepted.
-        ended: of these, how many ran to their end.
+        unsent: tasks that it has not.
+        ended: of the accepted ones, how many ran to their end.
         lost: names of those that did not.
         doubled: names of those that were started more often than they were to.
         unexplained: of these, the names of those that no fault explains.
@@ -79,6 +80,7 @@ class Tally(Model):
     """
 
     tasks: int
+    unsent: int
     ended: int
     lost: list[str]
     doubled: list[str]
@@ -124,6 +126,7 @@ def tally(notes: Sequence[Note], units: Sequence[Unit], strikes: Sequence[Strike
     doubled = sorted({key for (key, _), found in runs.items() if len(found) > 1 and key in keys})
     return Tally(
         tasks=len(keys),
+        unsent=sum(len(unit.keys) for unit in units) - len(keys),
         ended=len(done & set(keys)),
         lost=sorted(set(keys) - done),
         doubled=doubled,

@@ -42,9 +42,10 @@ class Storm(Model):
 
     @property
     def problems(self) -> list[str]:
-        """What must not be: tasks that are lost, ran twice for no reason, or got something wrong."""
+        """What must not be."""
         counts = {
             "lost": len(self.tally.lost),
+            "never sent": self.tally.unsent,
             "run twice for no reason": len(self.tally.unexplained),
             "given a wrong result": len(self.tally.wrong),
             "started before they were due": self.tally.early,

@@ -86,6 +86,7 @@ def run_case(
 def _problems(case: Case, tally: Tally) -> list[str]:
     counts = {
         "lost": len(tally.lost_later if case.lossy else tally.lost),
+        "never sent": tally.unsent,
         "run twice for no reason": len(tally.unexplained),
         "given a wrong result": len(tally.wrong),
         "started before they were due": tally.early,

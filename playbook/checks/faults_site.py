@@ -40,6 +40,9 @@ PREFORKED = 4
 LEASE = 1.0
 """Seconds after which the tasks of a killed TaskIQ worker are taken over."""
 
+PREFIX = "{taskiq}"
+"""Begins the names of TaskIQ's keys in Redis."""
+
 QUIET = 15.0
 """Seconds without any new line in the ledger after which nothing more is expected."""
 
@@ -93,6 +96,7 @@ class FaultSite(Children):
             "CELERY_BROKER_URL": url,
             "CELERY_RESULT_BACKEND": url,
             "REDIS_URL": url,
+            "TASKIQ_KEY_PREFIX": PREFIX,
             "TASKIQ_LEASE": str(LEASE),
             "PLAYBOOK_RUNTIME": package,
             "PLAYBOOK_CELERY_APP": REFLECTOR.celery_app,
@@ -106,6 +110,14 @@ class FaultSite(Children):
         self.env |= {"DATABASE_URL": self.database.url, WORLD_VARIABLE: self.world.url}
 
     def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _start(self) -> None:
         self.run_dir.mkdir(parents=True, exist_ok=True)
         self.redis.start()
         if self.network:
@@ -120,7 +132,6 @@ class FaultSite(Children):
             self.add_worker()
         for worker in self.workers:
             worker.result()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -184,9 +195,9 @@ class FaultSite(Children):
     # Work
 
     def send(self, units: Sequence[Unit], rate: float) -> Process:
-        """Start to send units, so many tasks per second; return the sender."""
-        self.units += units
-        plan = self.run_dir / f"plan-{len(self.units)}.json"
+        """Start to send units, so many tasks per second; return the sender. Once for each site."""
+        self.units = list(units)
+        plan = self.run_dir / "plan.json"
         plan.write_text(json.dumps({"rate": rate, "units": [unit.model_dump() for unit in units]}))
         command = [sys.executable, "-m", f"{PROBES}.fault_sender", self.system, str(plan)]
         return self.spawn(command, name="sender")
@@ -214,7 +225,7 @@ class FaultSite(Children):
         """Return how many messages wait for a worker or lie with one."""
         with self.redis.client() as redis, contextlib.suppress(RedisError):
             kinds = ("queue", "suspects", "delayed")
-            queues = [f"{{taskiq}}:{kind}:default" for kind in kinds]
+            queues = [f"{PREFIX}:{kind}:default" for kind in kinds]
             found = redis.xlen(queues[0]) + redis.xlen(queues[1]) + redis.zcard(queues[2])
             return int(found) + int(redis.llen("celery")) + int(redis.hlen("unacked"))
         return 1
@@ -227,7 +238,7 @@ class FaultSite(Children):
     def dead(self) -> int:
         """Return how many dead letters there are."""
         with self.redis.client() as redis:
-            return int(redis.xlen("{taskiq}:dead"))
+            return int(redis.xlen(f"{PREFIX}:dead"))
 
     def tally(self) -> Tally:
         """Return what has come of all that was sent."""

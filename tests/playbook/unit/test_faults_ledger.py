@@ -63,7 +63,7 @@ def test_what_was_accepted_and_did_not_end_is_lost() -> None:
 
 def test_what_was_refused_is_not_lost() -> None:
     found = tally([note("refused", 10.0)], [PLAIN], [])
-    assert (found.tasks, found.lost, found.refused) == (0, [], 1)
+    assert (found.tasks, found.unsent, found.lost, found.refused) == (0, 1, [], 1)
 
 
 def test_a_second_run_needs_a_reason() -> None:
