@@ -15,6 +15,9 @@ import pytest
 
 from playbook.lab import RedisServer, wait_until
 from playbook.lab.waiting import free_port
+from playbook.scaffold.worker.canvas import chain, signature
+from playbook.scaffold.worker.plans import Plan
+from playbook.scaffold.worker.workflow import start
 from tests.playbook.integration.command_line import CommandLine
 from tests.playbook.integration.operations_site import (
     LEASE,
@@ -53,7 +56,8 @@ def running(server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> It
     """For the tests that follow, in this order."""
     with site_on(server, tmp_path_factory.mktemp("operations")) as site:
         modules = f"{TASKS} {WORKER}.health"
-        worker = start_worker(site, "--workers", "2", tasks=modules, TASKIQ_MAX_DELIVERIES="2")
+        limits = {"TASKIQ_MAX_DELIVERIES": "2", "TASKIQ_STOP_TIMEOUT": "4"}
+        worker = start_worker(site, "--workers", "2", tasks=modules, **limits)
         env = {"TASKIQ_LEASE": LEASE, "TASKIQ_HTTP_PORT": str(worker.port)}
         with CommandLine(server.url, **env) as commands:
             assert wait_until(lambda: worker.get("/readyz")[0] == 200, 10)
@@ -156,6 +160,25 @@ def test_what_is_revoked_does_not_start(running: Running) -> None:
     assert running.commands.run("top", "revoke", id).status == 1
 
 
+def test_a_workflow_is_found_with_its_steps(running: Running) -> None:
+    async def begin() -> str:
+        broker = our_broker(running.site.server.url)
+        calls = signature("tests.note", ("first",)), signature("tests.note", ("then",), immutable=True)
+        plan = Plan.of(chain(calls[0], calls[1].set(countdown=3600)), (), {}, {})
+        await start(plan, broker)
+        await broker.shutdown()
+        return plan.final
+
+    id = asyncio.run(begin())
+    assert wait_until(lambda: running.inspect(id)["state"] == "delayed", 10)
+    found = running.inspect(id)
+    assert [(step["name"], step["state"]) for step in found["steps"]] == [
+        ("tests.note", "done"),
+        ("tests.note", "sent"),
+    ]
+    assert running.commands.run("top", "revoke", id).status == 0
+
+
 def test_a_killed_process_is_seen_and_its_counts_stay(running: Running) -> None:
     worker = running.worker
     before = running.ended("tests.note", "success")
@@ -197,7 +220,7 @@ def test_a_worker_that_is_told_to_stop_is_not_ready_and_ends_what_it_runs(runnin
     send(site, ("tests.sleep", "last", 1.5))
     assert wait_until(lambda: "start:last" in site.log(), 10)
     os.kill(worker.process.pid, signal.SIGTERM)
-    assert wait_until(lambda: worker.get("/readyz")[0] == 503, 5, interval=0.02)
+    assert wait_until(lambda: worker.get("/readyz")[0] == 503, 20, interval=0.02)
     assert worker.get("/livez")[0] == 200
     assert wait_until(lambda: "end:last" in site.log(), 10)
 
