@@ -202,9 +202,9 @@ class _Rewrite(cst.CSTTransformer):
             comma = cst.Comma(whitespace_after=_after_comma(updated_node)) if args else None
             first = cst.Arg(_bare(site.target(updated_node)), comma=comma or cst.MaybeSentinel.DEFAULT)
             call = updated_node.with_changes(func=cst.Name(site.function), args=[first, *args])
-            return _awaited(call, site)
+            return awaited(call, site)
         if (site := self.found.waits.get(original_node)) is not None:
-            return _awaited(
+            return awaited(
                 updated_node.with_deep_changes(updated_node.func, attr=cst.Name(site.function)), site
             )
         return updated_node
@@ -224,7 +224,8 @@ def _bare(target: cst.BaseExpression) -> cst.BaseExpression:
     return target.with_changes(lpar=(), rpar=())
 
 
-def _awaited(call: cst.Call, site: Site) -> cst.BaseExpression:
+def awaited(call: cst.Call, site: Site) -> cst.BaseExpression:
+    """Return a call, awaited where the site says so."""
     if not site.awaited:
         return call
     bare = call.with_changes(lpar=(), rpar=())

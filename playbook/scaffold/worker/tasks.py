@@ -1,6 +1,7 @@
 """Task definitions: Celery's retry options and bound tasks on TaskIQ's decorator."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from taskiq.decor import AsyncTaskiqDecoratedTask
@@ -19,12 +20,29 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class Option:
+    """An option of `RetryPolicy`, as an attribute of the task under Celery's name; it may be set."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, task: Any, owner: type) -> Any:
+        return self if task is None else getattr(task.retry_policy, self.name)
+
+    def __set__(self, task: Any, value: Any) -> None:
+        task.retry_policy = replace(task.retry_policy, **{self.name: value})
+
+
 class DurableTask(AsyncTaskiqDecoratedTask[P, R]):
     """A task with a retry policy and a place to run.
 
     The options of `RetryPolicy`, `bind` and the time limits are Celery's; `executor` is told in `executors`.
     They stay with the task; other labels travel with every message, as text.
     """
+
+    max_retries, default_retry_delay = Option(), Option()
+    autoretry_for, dont_autoretry_for, retry_kwargs = Option(), Option(), Option()
+    retry_backoff, retry_backoff_max, retry_jitter = Option(), Option(), Option()
 
     def __init__(
         self,

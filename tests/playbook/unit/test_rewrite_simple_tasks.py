@@ -10,7 +10,7 @@ from playbook.config import Application, load_application
 from playbook.contracts import Slice
 from playbook.inventory import inventory
 from playbook.inventory.plan import plan
-from playbook.rewrite import cutover, poc, schedules, simple_tasks, suite
+from playbook.rewrite import cutover, cutover_suite, poc, schedules, simple_tasks, suite
 from playbook.tree import Tree, read_tree
 
 ROOT = Path(__file__).parents[3]
@@ -132,6 +132,7 @@ def test_every_module_of_the_runtime_is_copied_by_one_phase() -> None:
         schedules.MODULE,
         *suite.MODULES,
         *cutover.NEW_MODULES,
+        cutover_suite.PLUGIN,
     ]
     assert sorted(copied) == sorted(modules)
 
