@@ -149,6 +149,30 @@ def _validation_checks() -> tuple[Check, ...]:
     return CHECKS
 
 
+class CutoverParameters(Parameters):
+    """What 06_cutover takes besides.
+
+    `full` runs everything at full size: all tests of the application in the fresh environment, both kinds of
+    upload. If it is not given, sizes are such that the notebook takes about a minute. `tests` names test
+    files of the application to run there, apart by spaces; empty: those of the size.
+    """
+
+    full: bool = False
+    tests: str = ""
+
+
+def _cutover_slice(application: Application, tree: Tree) -> Slice:
+    from playbook.rewrite.cutover import slice_
+
+    return slice_(application, tree)
+
+
+def _cutover_checks() -> tuple[Check, ...]:
+    from playbook.checks.cutover import CHECKS
+
+    return CHECKS
+
+
 PHASES: tuple[Phase, ...] = (
     Phase(
         name="00_inventory",
@@ -198,6 +222,15 @@ PHASES: tuple[Phase, ...] = (
         slice=_validation_slice,
         load_checks=_validation_checks,
         parameters=ValidationParameters,
+    ),
+    Phase(
+        name="06_cutover",
+        title="Cutover",
+        summary="Removes Celery; the application, its tests and its start script run where there is none.",
+        needs=("05_validation",),
+        slice=_cutover_slice,
+        load_checks=_cutover_checks,
+        parameters=CutoverParameters,
     ),
 )
 

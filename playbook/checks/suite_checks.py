@@ -20,7 +20,7 @@ from playbook.config import Application
 from playbook.contracts import JSON, Check, CheckContext, CheckResult
 from playbook.errors import PlaybookError
 from playbook.models import Model
-from playbook.phases import ValidationParameters
+from playbook.phases import CutoverParameters, ValidationParameters
 from playbook.rewrite.suite import slice_, test_files
 from playbook.tree import Tree
 from playbook.workspace import BASELINE, Workspace
@@ -113,7 +113,7 @@ def _look(context: CheckContext) -> Proof:
     workspace = Workspace(context.run_dir, application)
     before = workspace.tree(BASELINE)
     findings, counted = compare_trees(application, before, workspace.tree())
-    root = _written(before, application, work_dir / "before")
+    root = written(before, application, work_dir / "before")
     trees = {
         BEFORE: (root, None),
         CELERY: (context.workspace, "celery"),
@@ -134,7 +134,7 @@ def _look(context: CheckContext) -> Proof:
 def chosen_tests(context: CheckContext) -> Sequence[str]:
     """Return the test files that are to run; none: all of them."""
     options = context.parameters
-    assert isinstance(options, ValidationParameters)
+    assert isinstance(options, ValidationParameters | CutoverParameters)
     return options.tests.split() or (() if options.full else context.application.quick_tests)
 
 
@@ -155,7 +155,8 @@ def _suite(application: Application, tree: Tree) -> Suite:
         raise PlaybookError(f"{error.filename}:{error.lineno} is not valid Python: {error.msg}") from None
 
 
-def _written(tree: Tree, application: Application, root: Path) -> Path:
+def written(tree: Tree, application: Application, root: Path) -> Path:
+    """Write a tree into a folder, which is emptied first; return the folder."""
     shutil.rmtree(root, ignore_errors=True)
     for path in (*tree, *tree.binary):
         target = root / path

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,9 +15,10 @@ from typing import Any
 from playbook.config import Application
 from playbook.errors import PlaybookError
 from playbook.lab.surroundings import child_env
+from playbook.lab.virtualenv import VirtualEnvironment
 from playbook.models import Model
 
-RECORDER = "playbook.checks.probes.suite_recorder"
+RECORDER = Path(__file__).parent / "probes" / "suite_recorder.py"
 LONGEST = 900.0
 """Seconds that a run of the tests may take."""
 
@@ -55,7 +58,12 @@ class SuiteRun(Model):
 
 
 def run_suite(
-    application: Application, root: Path, work_dir: Path, route: str | None, tests: Sequence[str] = ()
+    application: Application,
+    root: Path,
+    work_dir: Path,
+    route: str | None,
+    tests: Sequence[str] = (),
+    environment: VirtualEnvironment | None = None,
 ) -> SuiteRun:
     """Run the application's tests in a process of their own.
 
@@ -65,43 +73,79 @@ def run_suite(
         work_dir: for what the run writes; made if it is not there.
         route: what `TASKIQ_ROUTE` is set to; None: it is not set.
         tests: paths of test files, relative to `root`; none: all tests.
+        environment: where they run; None: where the playbook does.
 
     Raises:
         PlaybookError: there are no tests, or pytest could not run them.
     """
+    coverage = work_dir.absolute() / "coverage.json"
+    coverage.unlink(missing_ok=True)
+    options = [f"--cov={application.package}", f"--cov-report=json:{coverage}"]
+    found, said = _pytest(application, root, work_dir, options, tests, route, environment)
+    if not coverage.exists():
+        raise PlaybookError(f"pytest could not tell what the tests in {root.name} cover: {said[-400:]}")
+    return SuiteRun(**found, lines=_lines(json.loads(coverage.read_text(encoding="utf-8"))), said=said)
+
+
+def collect(
+    application: Application, root: Path, work_dir: Path, environment: VirtualEnvironment | None = None
+) -> list[str]:
+    """Return the names of all tests, without running them; arguments as of `run_suite`.
+
+    Raises:
+        PlaybookError: there are no tests, or pytest could not collect them.
+    """
+    found, said = _pytest(application, root, work_dir, ["--collect-only"], (), None, environment)
+    if not found["collected"]:
+        raise PlaybookError(f"pytest found no test in {root.name}: {said[-400:]}")
+    collected: list[str] = found["collected"]
+    return collected
+
+
+def _pytest(
+    application: Application,
+    root: Path,
+    work_dir: Path,
+    options: Sequence[str],
+    tests: Sequence[str],
+    route: str | None,
+    environment: VirtualEnvironment | None,
+) -> tuple[dict[str, Any], str]:
+    """Run pytest; return what the recorder wrote down, and the end of what pytest said."""
     if application.tests is None:
         raise PlaybookError("application.tests is missing in playbook.toml; name the folder of the tests")
     work_dir = work_dir.absolute()
     work_dir.mkdir(parents=True, exist_ok=True)
-    record, coverage = work_dir / "record.json", work_dir / "coverage.json"
+    record = work_dir / "record.json"
     record.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", RECORDER, "-p", "no:cacheprovider"]
-    command += [*_config(application, root), f"--cov={application.package}", f"--cov-report=json:{coverage}"]
+    # Alone in a folder: in another environment nothing else of the playbook's is to be found.
+    plugins = work_dir / "plugins"
+    plugins.mkdir(exist_ok=True)
+    shutil.copy(RECORDER, plugins)
     variables = {
         "SUITE_RECORD": str(record),
         "COVERAGE_FILE": str(work_dir / "coverage"),
         "HYPOTHESIS_STORAGE_DIRECTORY": str(work_dir / "hypothesis"),
+        **({} if route is None else {"TASKIQ_ROUTE": route}),
     }
-    done = _run([*command, *(tests or (application.tests,))], root, variables, route)
-    if not record.exists() or not coverage.exists():
-        last = " ".join((done.stdout + done.stderr).split())[-400:]
-        raise PlaybookError(f"pytest could not run {application.tests} in {root.name}: {last}")
-    found = json.loads(record.read_text(encoding="utf-8"))
-    said = "\n".join(done.stdout.splitlines()[-60:])
-    return SuiteRun(**found, lines=_lines(json.loads(coverage.read_text(encoding="utf-8"))), said=said)
-
-
-def _run(
-    command: list[str], root: Path, variables: dict[str, str], route: str | None
-) -> subprocess.CompletedProcess[str]:
-    given = variables if route is None else {**variables, "TASKIQ_ROUTE": route}
-    env = child_env(root, variables=given)
+    if environment is None:
+        python, env = sys.executable, child_env(root, plugins, variables=variables)
+    else:
+        variables |= {"PYTHONPATH": os.pathsep.join(map(str, (root.absolute(), plugins)))}
+        python, env = str(environment.python), environment.variables(variables)
+    command = [python, "-m", "pytest", "-q", "-p", RECORDER.stem, "-p", "no:cacheprovider"]
+    command += [*_config(application, root), *options, *(tests or (application.tests,))]
     try:
-        return subprocess.run(
+        done = subprocess.run(
             command, cwd=root, env=env, capture_output=True, text=True, timeout=LONGEST, check=False
         )
     except subprocess.TimeoutExpired:
         raise PlaybookError(f"the tests in {root.name} took more than {LONGEST:.0f} s") from None
+    if not record.exists():
+        last = " ".join((done.stdout + done.stderr).split())[-400:]
+        raise PlaybookError(f"pytest could not run {application.tests} in {root.name}: {last}")
+    found: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    return found, "\n".join(done.stdout.splitlines()[-60:])
 
 
 def _config(application: Application, root: Path) -> list[str]:

@@ -1,10 +1,13 @@
 """A plugin of pytest that writes down what was collected, what came out, and which system ran the tasks.
 
-SUITE_RECORD=record.json python -m pytest -p playbook.checks.probes.suite_recorder ...
+SUITE_RECORD=record.json PYTHONPATH=FOLDER python -m pytest -p suite_recorder ...
+
+It needs nothing of the playbook's, and Celery only if it is there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections import Counter
@@ -48,7 +51,6 @@ def pytest_sessionfinish() -> None:
 
 
 def _listen() -> None:
-    from celery.signals import task_received
     from taskiq import InMemoryBroker
 
     kick = InMemoryBroker.kick
@@ -58,7 +60,10 @@ def _listen() -> None:
         await kick(self, message)
 
     InMemoryBroker.kick = counted  # type: ignore[method-assign]
-    task_received.connect(_received, weak=False)
+    with contextlib.suppress(ImportError):
+        from celery.signals import task_received
+
+        task_received.connect(_received, weak=False)
 
 
 def _received(request: Any, **_: Any) -> None:
