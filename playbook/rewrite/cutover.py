@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import PurePosixPath
 
 from playbook.config import Application
 from playbook.contracts import Slice
 from playbook.inventory import Inventory
+from playbook.inventory.models import Task
 from playbook.rewrite.dual_mode import inventory_of
 from playbook.rewrite.edit import ENV_EXAMPLES, SCAFFOLD, Edit
 from playbook.rewrite.operations import add_operations
-from playbook.rewrite.rule import Rule
+from playbook.rewrite.routed import BY_HAND, SENDERS
 from playbook.rewrite.rules.absolute_imports import AbsoluteImports
 from playbook.rewrite.rules.beat_schedule import BeatSchedule
+from playbook.rewrite.rules.call_sites import CallSites
+from playbook.rewrite.rules.canvases import Canvases
 from playbook.rewrite.rules.celery_app import CeleryApp
 from playbook.rewrite.rules.celery_names import CeleryNames
+from playbook.rewrite.rules.direct_calls import DirectCalls
 from playbook.rewrite.rules.native_calls import NativeCalls
 from playbook.rewrite.rules.native_compose import NativeCompose
 from playbook.rewrite.rules.native_start_script import NativeStartScript
@@ -29,7 +34,7 @@ from playbook.rewrite.rules.own_schedule import OwnSchedule
 from playbook.rewrite.rules.results import Results
 from playbook.rewrite.rules.task_context import TaskContext
 from playbook.rewrite.rules.without_requirements import WithoutRequirements
-from playbook.rewrite.rules.wording import Wording
+from playbook.rewrite.rules.wording import MENTION, Wording
 from playbook.rewrite.schedules import MODULE as SCHEDULE
 from playbook.rewrite.schedules import names_of_tasks
 from playbook.tree import Tree
@@ -54,7 +59,15 @@ TOP = "top"
 DELIBERATE = (*OLD_URLS, r"flower\)", "Flower went with Celery", "as before also .*")
 """What may go on speaking of Celery."""
 
-TEXTS = (".md", ".rst", ".txt", ".sh", ".yml", ".yaml", ".toml", ".cfg", ".ini", "Dockerfile", *ENV_EXAMPLES)
+TEXTS = (
+    *(".md", ".rst", ".txt", ".sh", ".yml", ".yaml", ".toml", ".cfg", ".ini", ".conf", ".service"),
+    *("Dockerfile", "Makefile", "Procfile", *ENV_EXAMPLES),
+)
+SENDS = r"\.(delay|apply_async)\("
+UNAWAITED = (
+    "if this sends a task, it must be awaited now, or be delay_sync or apply_async_sync: do it by hand"
+)
+
 SUITE = "playbook.rewrite.cutover_suite"
 
 
@@ -73,12 +86,15 @@ def slice_(application: Application, tree: Tree) -> Slice:
     for module in NEW_MODULES:
         edit.copy(module)
     _settle_schedule(edit, found)
-    _rewrite_code(edit)
+    twins = _twins(edit)
+    _rewrite_code(edit, found)
     _drop_app(edit)
     _remove_dual_mode(edit)
+    _settle_bridges(edit)
     _settle_settings(edit)
     _settle_deployment(edit)
     _settle_texts(edit)
+    _report_leftovers(edit, twins)
     add_operations(edit)
     if application.tests is not None and find_spec(SUITE) is not None:
         importlib.import_module(SUITE).rewrite_suite(edit)
@@ -99,32 +115,59 @@ def _settle_schedule(edit: Edit, found: Inventory) -> None:
             edit.refuse(celery, refusal.line, refusal.construct, refusal.reason)
 
 
-def _rewrite_code(edit: Edit) -> None:
-    """Rewrite tasks, calls and names, file by file."""
-    application = edit.application
+def _twins(edit: Edit) -> set[str]:
+    """Return the names of the twins."""
+    made = re.compile(r"^(\w+_taskiq) = twin\(", re.MULTILINE)
+    return {name for path in edit.files(".py") for name in made.findall(edit.tree[path])}
+
+
+def _rewrite_code(edit: Edit, found: Inventory) -> None:
+    """Rewrite tasks, then calls and names, file by file."""
+    application, broker, twins = edit.application, f"{edit.worker}.broker", f"{edit.worker}.twins"
     app = application.celery_app.replace(":", ".")
     for path in list(edit.files(".py")):
-        module, text = edit.module_of(path), edit.tree[path]
-        rules: list[Rule] = []
-        if "task" in text:
-            broker, twins = f"{edit.worker}.broker", f"{edit.worker}.twins"
-            rules.append(NativeTasks(module, broker, twins, application.loop_bridges, app))
-        if "dispatch" in text:
-            rules.append(NativeCalls(module, edit.worker))
-        if "AsyncResult" in text:
-            rules.append(Results(f"{edit.worker}.sent"))
-        if "current_task" in text:
-            rules.append(TaskContext(f"{edit.worker}.context"))
-        for rule in rules:
-            edit.apply(path, rule)
+        edit.apply(path, NativeTasks(edit.module_of(path), broker, twins, application.loop_bridges, app))
+    left = {(refusal.path, refusal.construct) for refusal in edit.refusals}
+    moved = [
+        task
+        for task in found.tasks
+        if (f"{application.root}/{task.path}", f"task {task.function}") not in left
+    ]
+    for path in list(edit.files(".py")):
+        _rewrite_calls(edit, path, moved)
+        if "AsyncResult" in edit.tree[path]:
+            edit.apply(path, Results(f"{edit.worker}.sent"))
+        if "current_task" in edit.tree[path]:
+            edit.apply(path, TaskContext(f"{edit.worker}.context"))
         _point_to_sent(edit, path)
+
+
+def _rewrite_calls(edit: Edit, path: str, tasks: Sequence[Task]) -> None:
+    """Rewrite the calls of one file: those of the router, and those that went to Celery always."""
+    module, text = edit.module_of(path), edit.tree[path]
+    dotted = sorted(f"{task.module}.{task.function}" for task in tasks)
+    known = len(edit.refusals)
+    if dotted and any(f".{sender}" in text for sender in SENDERS):
+        edit.apply(path, CallSites(module, dotted, f"{edit.worker}.routing"))
+        edit.apply(path, Canvases(module, dotted, f"{edit.worker}.routing"))
+        by_hand = "; await it, or use delay_sync or apply_async_sync, by hand"
+        edit.refusals[known:] = [
+            replace(refusal, reason=refusal.reason.replace(BY_HAND, by_hand))
+            for refusal in edit.refusals[known:]
+        ]
+    if "dispatch" in edit.tree[path]:
+        edit.apply(path, NativeCalls(module, edit.worker))
+    coroutines = [task for task in tasks if task.is_async]
+    if any(f"{task.function}(" in text for task in coroutines):
+        edit.apply(path, DirectCalls(module, [f"{task.module}.{task.function}" for task in coroutines]))
 
 
 def _point_to_sent(edit: Edit, path: str) -> None:
     """Import handles from where they are now."""
     text = edit.tree[path]
     old = rf"^from {re.escape(edit.worker)}\.handles import "
-    edit.tree = edit.tree.with_file(path, re.sub(old, f"from {edit.worker}.sent import ", text, flags=re.M))
+    text = re.sub(old, f"from {edit.worker}.sent import ", text, flags=re.MULTILINE)
+    edit.tree = edit.tree.with_file(path, text.lstrip("\n"))
 
 
 def _drop_app(edit: Edit) -> None:
@@ -161,6 +204,20 @@ def _remove_dual_mode(edit: Edit) -> None:
                 )
 
 
+def _settle_bridges(edit: Edit) -> None:
+    """Remove the modules of loop bridges that nothing uses any more."""
+    own = set(edit.files())
+    for module in dict.fromkeys(bridge.rpartition(".")[0] for bridge in edit.application.loop_bridges):
+        path = edit.application.module_path(module)
+        users = [other for other in edit.tree if other != path and module in edit.tree[other]]
+        if path not in edit.tree or own & set(users):
+            continue
+        if users:
+            edit.refuse(path, 1, "module", "nothing but tests uses it any more; remove it and them by hand")
+        else:
+            edit.tree = edit.tree.without(path)
+
+
 def _settle_settings(edit: Edit) -> None:
     """Give the settings their new names; the old ones go on counting."""
     edit.apply(f"{edit.application.root}/settings.py", OldSettings(NEW_URL, OLD_URLS, ROUTES))
@@ -195,8 +252,32 @@ def _settle_deployment(edit: Edit) -> None:
 def _settle_texts(edit: Edit) -> None:
     """Change the commands in texts and comments; refuse what else mentions Celery."""
     scripts = tuple(PurePosixPath(path).name for path in edit.files(".sh"))
+    known = len(edit.refusals)
     for path, python in _texts(edit):
         edit.apply(path, Wording(edit.worker, f"{edit.worker}.{TOP}", python, DELIBERATE, scripts))
+    _without_repeats(edit, known)
+
+
+def _report_leftovers(edit: Edit, twins: set[str]) -> None:
+    """Refuse the code that mentions Celery, or a twin, and that nothing has refused yet."""
+    known = {(refusal.path, refusal.line) for refusal in edit.refusals}
+    named = re.compile("|".join([rf"\b{name}\b" for name in sorted(twins)] or ["(?!)"]))
+    for path in edit.files(".py"):
+        for number, line in enumerate(edit.tree[path].splitlines(), 1):
+            if (path, number) in known:
+                continue
+            if re.search(SENDS, line) and not re.search(rf"await .*{SENDS}", line):
+                edit.refuse(path, number, line.strip(), UNAWAITED)
+            elif named.search(line):
+                edit.refuse(path, number, line.strip(), "the twin has gone; name the task itself by hand")
+            elif MENTION.search(re.sub("|".join(OLD_URLS), "", line)):
+                edit.refuse(path, number, line.strip(), "it still mentions Celery; change it by hand")
+
+
+def _without_repeats(edit: Edit, known: int) -> None:
+    """Keep one refusal of each line."""
+    places = {(refusal.path, refusal.line) for refusal in edit.refusals[:known]}
+    edit.refusals[known:] = [r for r in edit.refusals[known:] if (r.path, r.line) not in places]
 
 
 def _texts(edit: Edit) -> Iterator[tuple[str, bool]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -48,11 +47,12 @@ class CeleryNames:
             return Outcome(without_unused(source, source, ROOTS), tuple(found.refusals))
         changed = cst.ensure_type(wrapper.module.visit(_Rename(found, self)), cst.Module)
         targets = {target for target, nested in found.replaced.values() if not nested}
-        wanted = [(self._module(module), name) for module, name in targets]
+        wanted = [(self.module_of(module), name) for module, name in targets]
         code = with_imports(changed, wanted, self.worker).code
         return Outcome(without_unused(source, code, ROOTS), tuple(found.refusals))
 
-    def _module(self, module: str) -> str:
+    def module_of(self, module: str) -> str:
+        """Return the full name of a module of the runtime."""
         return self.worker + module if module.startswith(".") else module
 
 
@@ -217,27 +217,18 @@ class _Rename(Remove):
         lpar, rpar = getattr(original_node, "lpar", ()), getattr(original_node, "rpar", ())
         return cst.Name(found[0][1], lpar=lpar, rpar=rpar)
 
-    def leave_Import(
-        self, original_node: cst.Import, updated_node: cst.Import
-    ) -> cst.Import | cst.FlattenSentinel[cst.BaseSmallStatement]:
-        return self._with(original_node, updated_node)
-
-    def leave_ImportFrom(
-        self, original_node: cst.ImportFrom, updated_node: cst.ImportFrom
-    ) -> cst.ImportFrom | cst.FlattenSentinel[cst.BaseSmallStatement]:
-        return self._with(original_node, updated_node)
-
-    def _with(self, original_node, updated_node):  # type: ignore[no-untyped-def]
+    def leave_SimpleStatementLine(
+        self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
+    ) -> cst.SimpleStatementLine | cst.FlattenSentinel[cst.BaseStatement] | cst.RemovalSentinel:
         """An import in a function is followed by those that take its place."""
-        targets: Collection[Target] = sorted(self.found.nested.get(original_node, ()))
-        left = self.without(original_node, updated_node)
+        targets = {target for part in original_node.body for target in self.found.nested.get(part, ())}
+        line = super().leave_SimpleStatementLine(original_node, updated_node)
         if not targets:
-            return left
+            return line
+        names: dict[str, list[str]] = {}
+        for module, name in sorted(targets):
+            names.setdefault(self.rule.module_of(module), []).append(name)
         new = [
-            cst.ensure_type(
-                cst.parse_statement(f"from {self.rule._module(module)} import {name}"),
-                cst.SimpleStatementLine,
-            ).body[0]
-            for module, name in targets
+            cst.parse_statement(f"from {module} import {', '.join(found)}") for module, found in names.items()
         ]
-        return cst.FlattenSentinel([*([] if isinstance(left, cst.RemovalSentinel) else [left]), *new])
+        return cst.FlattenSentinel([*([line] if line.body else []), *new])

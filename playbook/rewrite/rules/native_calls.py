@@ -34,7 +34,7 @@ class NativeCalls:
 
     `dispatch_apply` becomes `apply_async`, `dispatch_apply_sync` becomes `apply_async_sync`,
     `dispatch_after_commit` becomes `delay_after_commit`. The same for canvases. Options that said how Celery
-    sends go; a call with one that TaskIQ does not know went to Celery, and is refused.
+    sends go. One that TaskIQ does not know stays, raises an error when the call is made, and is reported.
 
     Attributes:
         module: the dotted name of the file that is rewritten.
@@ -91,13 +91,18 @@ class _Calls(cst.CSTVisitor):
         elif reason := _reason(call, name):
             self._refuse(call, reason)
         else:
+            for option in _unknown_options(call, name):
+                reason = (
+                    f"with the option {option} it went to Celery always; TaskIQ has none and raises an error"
+                )
+                self._refuse(call, reason, "; take it out by hand")
             self.calls[call] = _after_commit if name == AFTER_COMMIT[0] else _method
             self.names[call] = name
         return True
 
-    def _refuse(self, node: cst.CSTNode, reason: str) -> None:
+    def _refuse(self, node: cst.CSTNode, reason: str, by_hand: str = BY_HAND) -> None:
         line = self.get_metadata(PositionProvider, node).start.line
-        self.refusals.append(Refusal(line, code_of(node), reason + BY_HAND))
+        self.refusals.append(Refusal(line, code_of(node), reason + by_hand))
 
 
 def _reason(call: cst.Call, name: str) -> str | None:
@@ -110,10 +115,15 @@ def _reason(call: cst.Call, name: str) -> str | None:
     positional = [arg for arg in call.args[1:] if arg.keyword is None and arg.star != "**"]
     if len(positional) > 3 or any(arg.star for arg in positional):
         return "more than three positional arguments, or a starred one"
-    for arg in call.args[1:]:
-        if arg.keyword and arg.keyword.value not in OPTIONS | TRANSPORT:
-            return f"its option {arg.keyword.value} sent it to Celery always, TaskIQ has none"
     return None
+
+
+def _unknown_options(call: cst.Call, name: str) -> list[str]:
+    """The options of a call that TaskIQ does not know."""
+    if "apply" not in name:
+        return []
+    given = [arg.keyword.value for arg in call.args[1:] if arg.keyword]
+    return [option for option in given if option not in OPTIONS | TRANSPORT]
 
 
 def _method(call: cst.Call, name: str) -> cst.Call:
