@@ -34,6 +34,11 @@ class Tried(Model):
         return [result.name for result in self.results if not result.ok]
 
     @property
+    def found_by(self) -> list[str]:
+        """Names of the checks that had to fail, and did. (Others may fail as well, not in each run.)"""
+        return [name for name in self.plant.caught_by if name in self.failed]
+
+    @property
     def missed_by(self) -> list[str]:
         """Names of the checks that should have failed, and passed or did not run."""
         return [name for name in self.plant.caught_by if name not in self.failed]

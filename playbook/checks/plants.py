@@ -8,7 +8,7 @@ from playbook.contracts import Check, CheckContext, CheckResult
 from playbook.phases import ValidationParameters
 from playbook.plants import PLANTS, find_plant
 
-QUICK = ("test-that-cannot-fail", "test-skipped", "types-become-text", "chord-becomes-sends")
+QUICK = ("test-that-cannot-fail", "test-skipped", "start-script-calls-celery", "chord-becomes-sends")
 """What is tried at quick size."""
 
 ALWAYS = ("calls", "scripts")
@@ -35,7 +35,7 @@ def look(context: CheckContext) -> Bites:
 def plants_caught(found: Bites) -> CheckResult:
     """Whether each plant was caught by the checks that have to."""
     missed = [f"{one.plant.name}: {one.outcome}" for one in found.tried if not one.caught]
-    evidence = {one.plant.name: one.failed for one in found.tried}
+    evidence = {one.plant.name: one.found_by for one in found.tried}
     if missed or not found.tried:
         return CheckResult.failed(f"{len(missed)} of {len(found.tried)}: {'; '.join(missed)}", evidence)
     return CheckResult.passed(f"All {len(found.tried)} planted faults were caught", evidence)

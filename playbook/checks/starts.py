@@ -1,46 +1,65 @@
-"""Whether the application's start script starts what it says."""
+"""Whether the application's start script starts what it says.
+
+The script is run; what it would start is put in the way by programs of the same names that note how they were
+called.
+"""
 
 from __future__ import annotations
 
 import os
-import sys
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from playbook.checks.driver import Driver
-from playbook.checks.simple_scenarios import HEALTHCHECK
 from playbook.contracts import CheckResult
-from playbook.lab import Lab, Process, wait_until
+from playbook.lab.surroundings import child_env
 
 SCRIPT = "runserver.sh"
-WORKER, SCHEDULER = "taskiq-worker", "taskiq-scheduler"
-RUNNING = "the scheduler is running"
-PATIENCE = 60.0
-"""Seconds until what was started must have done something."""
+PROGRAMS = ("python", "celery", "taskiq")
+NOTE = '#!/bin/sh\nprintf "%s\\n" "${0##*/}" "$@" > "$NOTED"\n'
+LONGEST = 60.0
+"""Seconds that the script may take."""
 
 
-def look(lab: Lab, driver: Driver) -> CheckResult:
-    """Start the worker and the scheduler as operators do.
+def started(script: Path, process: str) -> list[str]:
+    """Return the command that the script starts a process with; nothing if it starts none.
 
     Args:
-        lab: without a TaskIQ worker; its workspace holds the script.
-        driver: sends to TaskIQ.
+        script: the start script.
+        process: what it is told to start.
     """
-    ids = [driver.ask("health", None), *driver.call([(HEALTHCHECK, [], {})])]
-    with _start(lab, WORKER), _start(lab, SCHEDULER) as scheduler:
-        ran = wait_until(lambda: _have_results(driver, ids), PATIENCE)
-        scheduled = wait_until(lambda: RUNNING in scheduler.tail(), PATIENCE)
-    evidence = {WORKER: ran, SCHEDULER: scheduled}
-    if not (ran and scheduled):
-        idle = ", ".join(name for name, works in evidence.items() if not works)
-        return CheckResult.failed(f"{SCRIPT} starts something else as {idle}, or nothing", evidence)
-    return CheckResult.passed(f"What {SCRIPT} starts runs the application's tasks and its schedule", evidence)
+    with TemporaryDirectory() as folder:
+        noted = Path(folder, "noted")
+        for name in PROGRAMS:
+            program = Path(folder, name)
+            program.write_text(NOTE, encoding="utf-8")
+            program.chmod(0o755)
+        path = os.pathsep.join((folder, os.environ.get("PATH", os.defpath)))
+        env = child_env(variables={"PATH": path, "NOTED": str(noted)})
+        subprocess.run(["sh", str(script), process], env=env, timeout=LONGEST, check=False)
+        return noted.read_text(encoding="utf-8").splitlines() if noted.exists() else []
 
 
-def _start(lab: Lab, name: str) -> Process:
-    script = next(lab.workspace.glob(f"*/{SCRIPT}"))
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    return lab.spawn(["sh", str(script), name], name=name, env={"PATH": path})
+def start_scripts(script: Path, package: str, modules: Sequence[str]) -> CheckResult:
+    """Whether the script starts the TaskIQ worker and the scheduler, with all modules of tasks.
 
-
-def _have_results(driver: Driver, ids: list[str]) -> bool:
-    return all(result["state"] == "SUCCESS" for result in driver.ask("results", ids))
+    Args:
+        script: the start script.
+        package: the worker's package.
+        modules: those that define tasks.
+    """
+    commands = {process: started(script, process) for process in ("taskiq-worker", "taskiq-scheduler")}
+    expected = {
+        "taskiq-worker": (package, set(modules)),
+        "taskiq-scheduler": (f"{package}.scheduler", set(modules) - {f"{package}.health"}),
+    }
+    for process, (program, needed) in expected.items():
+        command = commands[process]
+        if command[:3] != ["python", "-m", program]:
+            return CheckResult.failed(
+                f"{SCRIPT} {process} starts: {' '.join(command) or 'nothing'}", commands
+            )
+        if missing := sorted(needed - set(command[3:])):
+            return CheckResult.failed(f"{SCRIPT} {process} does not name {', '.join(missing)}", commands)
+    return CheckResult.passed(f"{SCRIPT} starts TaskIQ's worker and scheduler with every module", commands)

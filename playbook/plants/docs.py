@@ -32,7 +32,7 @@ checks that can find a fault:
 | webhooks, housekeeping, recording | a part of 02_simple_tasks, with workers |
 | live, file, failing | a scenario of 03_pipelines, with workers |
 | hand_over, replica_killed, downtime | a situation of 04_scheduler |
-| scripts | the application's start script |
+| scripts | the application's start script; what it would start is noted |
 | flood | calls under load, the route flips, a worker is killed |
 | whole | every check of the phase |
 | suite | some of the application's own tests, on TaskIQ |

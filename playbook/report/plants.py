@@ -9,7 +9,7 @@ from playbook.report.views import View, table
 
 
 def plants_table(tried: Iterable[Any]) -> View:
-    """Return each planted fault with the checks that failed, and what the first one said.
+    """Return each planted fault with the checks that had to fail, and did.
 
     Args:
         tried: plants with the results of their checks (`playbook.checks.plant_runs.Tried`).
@@ -19,7 +19,7 @@ def plants_table(tried: Iterable[Any]) -> View:
             "fault": one.plant.name,
             "phase": one.plant.phase,
             "what is wrong": one.plant.what,
-            "found by": ", ".join(one.failed) or "nothing",
+            "found by": ", ".join(one.found_by) or "nothing",
             "outcome": "✓ caught" if one.caught else f"✗ {one.outcome}",
         }
         for one in tried

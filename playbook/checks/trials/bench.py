@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from functools import cache
 from types import TracebackType
@@ -72,5 +73,8 @@ class Bench:
         path = self._context.work_dir / "copies" / plant.name
         write_copy(tree, path, self._context.workspace)
         copy = Copy(path, tree, plant.callers, plant.tests, plant.phase)
-        found = self._trials[plant.trial](copy)
+        try:
+            found = self._trials[plant.trial](copy)
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
         return [replace(result, name=name, title=titles()[name]) for name, result in found.items()]

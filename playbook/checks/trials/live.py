@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from playbook.checks import calls, starts
+from playbook.checks import calls
 from playbook.checks.driver import Driver
 from playbook.checks.flood import run_flood
 from playbook.checks.pipelines import comparison, no_difference, promised
@@ -88,7 +88,6 @@ class LiveTrials:
             "file": partial(self.pipeline, name="file"),
             "failing": partial(self.pipeline, name="failing"),
             "flood": self.flood,
-            "scripts": self.scripts,
         }
 
     def close(self) -> None:
@@ -176,17 +175,6 @@ class LiveTrials:
             "doubled_in_flight": doubled_in_flight(flood, KILLS),
             "goes_back": goes_back(flood),
         }
-
-    def scripts(self, copy: Copy) -> Results:
-        """The application's own start script."""
-        site = self._site
-        self._set_route("taskiq")
-        site.lab.workspace = copy.path
-        try:
-            return {"start_scripts": starts.look(site.lab, site.driver)}
-        finally:
-            site.lab.workspace = self._context.workspace
-            self._clear()
 
     # What they are made of
 

@@ -15,6 +15,8 @@ from playbook.checks.registered import (
 )
 from playbook.checks.schedule_lab import ENVIRONMENT
 from playbook.checks.schedules import celery_stays, due_times, same_due_times, scheduled
+from playbook.checks.simple_lab import task_modules
+from playbook.checks.starts import SCRIPT, start_scripts
 from playbook.checks.suite_checks import Proof, compare_trees, nothing_skipped, same_assertions
 from playbook.checks.trials.copies import Copy, Results, Trial
 from playbook.contracts import CheckContext
@@ -41,6 +43,7 @@ class StillTrials:
             "registered": self.registered,
             "due": self.due,
             "sources": self.sources,
+            "scripts": self.scripts,
         }
 
     def registered(self, copy: Copy) -> Results:
@@ -70,6 +73,17 @@ class StillTrials:
         findings, counts = compare_trees(self._context.application, self._baseline, copy.tree)
         proof = Proof(findings=findings, counts=counts, runs={})
         return {"same_assertions": same_assertions(proof), "nothing_skipped": nothing_skipped(proof)}
+
+    def scripts(self, copy: Copy) -> Results:
+        """The application's own start script."""
+        application = self._context.application
+        script = copy.path / application.root / SCRIPT
+        package = application.broker.partition(".broker:")[0]
+        return {"start_scripts": start_scripts(script, package, self._modules)}
+
+    @cached_property
+    def _modules(self) -> list[str]:
+        return task_modules(self._context)
 
     def _planned(self, phase: str) -> list[str]:
         if phase not in self._tasks:
