@@ -3,7 +3,7 @@
 POST /burst  {"kind", "count"}                 sends as fast as one sender can
 POST /paced  {"kind", "count", "rate", "seed"} sends at random moments, `rate` a second on average
 POST /later  {"kind", "count", "from", "to"}   sends tasks that are due in `from` to `to` seconds
-POST /fan_in {"size", "waiting"}               runs a chord and returns what its body returns, or only sends it
+POST /fan_in {"size", "waiting"}               runs a chord, returns what its body returns; or only sends it
 GET  /ready
 
 The first three return {"seconds": how long it took, "keys": [names of the results in Redis]}.

@@ -61,7 +61,7 @@ class ContextMiddleware(TaskiqMiddleware):
 
     def _request(self, message: TaskiqMessage, delivery: Delivery | None) -> Request:
         labels = message.labels
-        worker = getattr(self.broker, "consumer_name", socket.gethostname())
+        worker = getattr(self.broker, "consumer_name", None) or socket.gethostname()
         info: dict[str, Any] = {}
         root, parent = labels.get("root_id"), labels.get("parent_id")
         if delivery is not None:

@@ -196,18 +196,22 @@ class StreamBroker(RedisStreamBroker):
                     self._outcomes.expect(bool(entries))
                     if delivery := await self._accept(entry):
                         self.deliveries[delivery.handle] = delivery
-                        limit = self._limit_the_wait(entries)
-                        yield AckableMessage(
-                            data=delivery.handle.encode(), ack=partial(self._complete, delivery)
-                        )
-                        limit.cancel()
+                        limit = self._limit_the_wait(entries) if entries else None
+                        acknowledge = partial(self._complete, delivery)
+                        try:
+                            yield AckableMessage(data=delivery.handle.encode(), ack=acknowledge)
+                        finally:
+                            if limit:
+                                limit.cancel()
                 if self._giving_back:
                     # What is read meanwhile would go back as well.
                     await self._giving_back
                     self._giving_back = None
         finally:
+            self._outcomes.expect(False)
             if self._giving_back:
                 self._giving_back.cancel()
+                self._giving_back = None
             keeper.drain()
             await self._insist(self._hand_back, limit=TIMEOUT)
 
