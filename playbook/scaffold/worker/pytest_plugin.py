@@ -166,12 +166,15 @@ def taskiq_suite() -> Iterator[SuiteWorker]:
         after_task_publish.send(**told)
 
     async def start(plan: Plan, _: AsyncBroker) -> None:
-        first, *others = [*_told_of_plan(plan), None]
-        for told in [first, *others]:
-            before_task_publish.send(**told) if told else None
-        await suite.take(first, partial(run_in_place, plan, at_once))
-        for told in [first, *others]:
-            after_task_publish.send(**told) if told else None
+        told = list(_told_of_plan(plan))
+        for one in told[:1]:
+            before_task_publish.send(**one)
+        await suite.take(told[0] if told else None, partial(run_in_place, plan, at_once))
+        for one in told[:1]:
+            after_task_publish.send(**one)
+        for one in told[1:]:
+            before_task_publish.send(**one)
+            after_task_publish.send(**one)
         await _raise_error_of(plan.final)
 
     async def kiq_and_raise(self: Any, *args: Any, **kwargs: Any) -> Any:
