@@ -25,6 +25,7 @@ CRITERIA: tuple[Criterion, ...] = (
             "01_poc": ("twin", "round_trip"),
             "02_simple_tasks": ("twins", "routed", "nothing_lost"),
             "03_pipelines": ("twins", "routed", "survives_kills"),
+            "06_cutover": ("nothing_imported", "tests_pass", "processes"),
         },
     ),
     Criterion(
@@ -37,6 +38,7 @@ CRITERIA: tuple[Criterion, ...] = (
                 "green_on_taskiq",
                 "same_coverage",
             ),
+            "06_cutover": ("same_assertions", "same_tests", "tests_pass"),
         },
     ),
     Criterion("Performance equal or better than Celery", {"05_validation": ()}),
@@ -50,7 +52,8 @@ CRITERIA: tuple[Criterion, ...] = (
                 "replica_killed",
                 "restarts",
                 "downtime",
-            )
+            ),
+            "06_cutover": ("processes",),
         },
     ),
     Criterion(
@@ -62,13 +65,14 @@ CRITERIA: tuple[Criterion, ...] = (
     ),
     Criterion(
         "WebSocket notifications still functioning",
-        {"01_poc": ("upload",), "03_pipelines": ("told_in_order",)},
+        {"01_poc": ("upload",), "03_pipelines": ("told_in_order",), "06_cutover": ("same_effects",)},
     ),
     Criterion(
         "Pipeline processing maintaining same behavior",
         {
             "01_poc": ("same_effects",),
             "03_pipelines": ("same_effects_file", "same_effects_live", "order", "callbacks_once"),
+            "06_cutover": ("same_effects",),
         },
     ),
 )
