@@ -207,6 +207,58 @@ for comparison in fresh.comparisons:
 phase.check("same_effects")
 
 # %% [markdown]
+# ## Operations
+#
+# Flower goes with Celery. What operators have instead: a command that goes the whole way (`health`), probes and metrics
+# of workers and scheduler, a view in the terminal, alerts, a dashboard and a runbook (`ops/`).
+#
+# The next cell runs the application as an operator does. A worker of an older release gets a task that it does not know,
+# and stops. A newer worker with two processes and a scheduler start, the dead letter is sent again, tasks succeed, fail and
+# are tried again, and the worker's processes are killed.
+
+# %%
+from playbook.checks import operations
+
+operated = operations.look(phase.context)
+
+# %% [markdown]
+# The view, at the end:
+
+# %%
+# NBVAL_IGNORE_OUTPUT
+print(operated.view)
+
+# %% [markdown]
+# What the tasks did, by the lab's trace, and what the metrics of both processes say together:
+
+# %%
+table(
+    {
+        "task": task,
+        "outcome": outcome,
+        "done": operated.traced.get(task, {}).get(outcome, 0),
+        "measured": operated.measured.get(task, {}).get(outcome, 0),
+    }
+    for task in sorted(operated.traced.keys() | operated.measured.keys())
+    for outcome in sorted({*operated.traced.get(task, {}), *operated.measured.get(task, {})})
+)
+
+# %%
+phase.check("health")
+
+# %%
+phase.check("metrics")
+
+# %%
+phase.check("killed_worker")
+
+# %%
+phase.check("dead_letter")
+
+# %%
+phase.check("terminal_view")
+
+# %% [markdown]
 # ## The guide's claims
 #
 # What was seen decides. Where a claim does not hold, the table says what the playbook does instead.
