@@ -17,6 +17,9 @@ LATE = 1.0
 SLACK = 0.5
 """Seconds at most between a note in the ledger and the step in Redis that it stands for."""
 
+BACK = 2.0
+"""Seconds after an outage until a worker has written what it could not write, at most."""
+
 MILLISECOND = 0.002
 
 
@@ -45,6 +48,7 @@ class Strike(Model):
         until: when it was over.
         pids: processes whose work it may have interrupted.
         senders: whether senders may not have heard that they had sent.
+        outage: whether workers could not write outcomes meanwhile.
     """
 
     fault: str
@@ -52,6 +56,7 @@ class Strike(Model):
     until: float
     pids: tuple[int, ...] = ()
     senders: bool = False
+    outage: bool = False
 
     def lasted(self, since: float, until: float) -> bool:
         """Whether it lasted at some time between these."""
@@ -171,7 +176,16 @@ def _explained(key: str, runs: Runs, sent: Note, strikes: Sequence[Strike]) -> b
 
 
 def _struck(start: Note, end: float, strikes: Sequence[Strike]) -> bool:
-    return any(start.pid in strike.pids and strike.lasted(start.at, end) for strike in strikes)
+    written = _written(end, strikes)
+    return any(start.pid in strike.pids and strike.lasted(start.at, written) for strike in strikes)
+
+
+def _written(end: float, strikes: Sequence[Strike]) -> float:
+    """When the outcome of a run that has ended was written at the latest: outages are waited for."""
+    for outage in sorted((strike for strike in strikes if strike.outage), key=lambda strike: strike.since):
+        if outage.lasted(end, end):
+            end = max(end, outage.until + BACK)
+    return end
 
 
 def _waits(units: Sequence[Unit], sent: dict[str, Note], runs: Runs) -> list[tuple[float, bool]]:

@@ -248,12 +248,12 @@ class FaultSite(Children):
     # Faults
 
     @contextlib.contextmanager
-    def strike(self, fault: str, pids: Sequence[int] = (), senders: bool = False) -> Iterator[None]:
-        """Note a fault for the time of the block, the processes that it hits, and whether it hits senders."""
+    def strike(self, fault: str, pids: Sequence[int] = (), **hits: bool) -> Iterator[None]:
+        """Note a fault for the time of the block, and what it hits; see `Strike`."""
         since = time.monotonic()
         yield
         self.strikes.append(
-            Strike(fault=fault, since=since, until=time.monotonic(), pids=tuple(pids), senders=senders)
+            Strike(fault=fault, since=since, until=time.monotonic(), pids=tuple(pids), **hits)
         )
 
     def rows(self) -> list[str]:

@@ -71,7 +71,7 @@ def jump(site: FaultSite, seconds: float) -> None:
 
 def restart_redis(site: FaultSite, seconds: float) -> None:
     """SIGKILL Redis, and start it again later. What it comes back with depends on its settings."""
-    with site.strike("Redis restarted", site.pids() if site.forgetful else (), senders=True):
+    with site.strike("Redis restarted", site.pids() if site.forgetful else (), senders=True, outage=True):
         site.kill_redis()
         time.sleep(seconds)
         site.redis.start()
@@ -79,7 +79,7 @@ def restart_redis(site: FaultSite, seconds: float) -> None:
 
 def restore_snapshot(site: FaultSite, seconds: float) -> None:
     """Let Redis save a snapshot and go on for a while; then SIGKILL it, and start it from the snapshot."""
-    with site.strike("Redis back from a snapshot", site.pids(), senders=True):
+    with site.strike("Redis back from a snapshot", site.pids(), senders=True, outage=True):
         with site.redis.client() as redis:
             redis.save()
         time.sleep(seconds)
@@ -89,7 +89,7 @@ def restore_snapshot(site: FaultSite, seconds: float) -> None:
 
 def fill_redis(site: FaultSite, seconds: float) -> None:
     """Leave Redis no memory for a while (maxmemory, noeviction)."""
-    with site.strike("Redis full"), site.redis.client() as redis:
+    with site.strike("Redis full", outage=True), site.redis.client() as redis:
         redis.config_set("maxmemory-policy", "noeviction")
         redis.config_set("maxmemory", "1")
         time.sleep(seconds)
@@ -102,7 +102,7 @@ def fill_redis(site: FaultSite, seconds: float) -> None:
 def kill_clients(site: FaultSite, seconds: float) -> None:
     """Let Redis close all connections of workers and senders again and again."""
     ends = time.monotonic() + seconds
-    with site.strike("CLIENT KILL", senders=True), site.redis.client() as redis:
+    with site.strike("CLIENT KILL", senders=True, outage=True), site.redis.client() as redis:
         while time.monotonic() < ends:
             redis.client_kill_filter(_type="normal", skipme=True)
             time.sleep(0.2)
@@ -111,7 +111,7 @@ def kill_clients(site: FaultSite, seconds: float) -> None:
 def lose_answers(site: FaultSite, seconds: float) -> None:
     """Let requests arrive at Redis and its answers get lost, then break the connections."""
     assert site.network is not None
-    with site.strike("answers lost", senders=True):
+    with site.strike("answers lost", senders=True, outage=True):
         site.network.lose_answers()
         time.sleep(seconds)
         site.network.heal()
@@ -120,7 +120,7 @@ def lose_answers(site: FaultSite, seconds: float) -> None:
 def stall(site: FaultSite, seconds: float) -> None:
     """Let nothing through for a while, and then all of it."""
     assert site.network is not None
-    with site.strike("network stalled", senders=True):
+    with site.strike("network stalled", senders=True, outage=True):
         site.network.stall()
         time.sleep(seconds)
         site.network.heal()

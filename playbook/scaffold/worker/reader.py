@@ -103,8 +103,10 @@ class Reader:
 
     async def _recover(self, running: Mapping[str, Delivery]) -> list[Entry]:
         """Return what Redis has given to this worker in an answer that never came."""
+        # Noted before: what is finished while the answer is on its way is in the answer, and runs no more.
+        known = set(running)
         found = await self._read([*self._streams, *self._suspects], None, start="0")
-        return [entry for entry in found if entry.handle not in running]
+        return [entry for entry in found if entry.handle not in known]
 
     async def _read(
         self, streams: Sequence[str], count: int | None, block: float = 0, start: str = ">"

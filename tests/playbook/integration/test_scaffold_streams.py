@@ -281,6 +281,32 @@ async def test_a_clock_that_was_set_back_does_not_keep_the_dead_alive(site: Site
         await until(lambda: found == ["x"])
 
 
+async def test_what_is_finished_while_a_worker_recovers_does_not_run_again(site: Site) -> None:
+    """After an outage a worker asks what it holds; before the answer comes, it writes an outcome."""
+    broker = our_broker(site.server.url)
+    await kick(broker, "tests.note", "x")
+    for stream in (QUEUE, broker.keys.suspects("default")):
+        site.redis.xgroup_create(stream, GROUP, id="0", mkstream=True)
+    site.redis.xreadgroup(GROUP, "worker", {QUEUE: ">"})
+    ((_, ((id, _),)),) = site.redis.xreadgroup(GROUP, "worker", {QUEUE: "0"})
+    running: dict[str, Any] = {f"{QUEUE} {id}": None}
+
+    class Slow:
+        async def xreadgroup(self, *args: Any, **options: Any) -> Any:
+            answer = await broker.redis.xreadgroup(*args, **options)
+            running.clear()
+            return answer
+
+    async def declare() -> None: ...
+
+    reader = Reader(Slow(), broker.keys, broker.queues, "worker", declare)
+    reader._answer_lost = True
+    assert await reader.fetch(running, suspects=False) == []
+    reader._answer_lost = True
+    assert [entry.id for entry in await reader.fetch(running, suspects=False)] == [id]
+    await broker.shutdown()
+
+
 async def test_several_queues(site: Site) -> None:
     both = our_broker(site.server.url, queues=("high", "low"))
     found = collecting(both)
