@@ -39,7 +39,10 @@ from playbook.rewrite.schedules import MODULE as SCHEDULE
 from playbook.rewrite.schedules import names_of_tasks
 from playbook.tree import Tree
 
-NEW_MODULES = ("hooks",)
+NEW_MODULES = (
+    *("hooks", "transfer", "transfer_back", "transfer_celery", "transfer_lua", "transfer_plans"),
+    *("transfer_results", "transfer_taskiq"),
+)
 """Modules of the runtime that the cut-over application has besides."""
 
 DUAL_MODULES = (

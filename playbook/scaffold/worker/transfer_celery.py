@@ -245,7 +245,7 @@ class CeleryRedis:
         meta = {"status": status, "result": result, "traceback": None, "children": []}
         value = json.dumps(meta | {"date_done": ended, "task_id": task_id})
         with self.backend.pipeline() as pipe:
-            pipe.setex(key, RESULT_EXPIRES, value)
+            pipe.set(key, value, ex=RESULT_EXPIRES)
             pipe.publish(key, value)
             pipe.execute()
 
