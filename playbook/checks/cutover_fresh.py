@@ -5,6 +5,7 @@ It is installed as its users install it, into a virtual environment of its own i
 
 from __future__ import annotations
 
+import subprocess
 import tomllib
 from dataclasses import replace
 from functools import cache
@@ -220,8 +221,6 @@ def _observed(lab: Lab, scenario: Upload, label: str) -> Observation:
 
 def _old_names(context: CheckContext, environment: VirtualEnvironment, work_dir: Path) -> list[str]:
     """Ask the start script what it would start under its old names; a Python that only tells stands in."""
-    import subprocess
-
     stub = work_dir / "stub"
     stub.mkdir(parents=True, exist_ok=True)
     told = stub / "python"
@@ -272,7 +271,11 @@ def tests_pass(fresh: Fresh) -> CheckResult:
 
 def same_effects(fresh: Fresh) -> CheckResult:
     """An upload to the processes of the start script does what it did on Celery."""
-    bad = [f"{one.scenario}: {finding}" for one in fresh.comparisons for finding in one.findings]
+    bad = [
+        f"{one.scenario}, {finding.where}: {finding.explanation}"
+        for one in fresh.comparisons
+        for finding in one.findings
+    ]
     if bad:
         return CheckResult.failed(f"{len(bad)} differences from Celery, the first: {bad[0]}", bad)
     compared = {one.scenario: one.compared for one in fresh.comparisons}
