@@ -207,6 +207,45 @@ for comparison in fresh.comparisons:
 phase.check("same_effects")
 
 # %% [markdown]
+# ## What is still queued
+#
+# A cutover finds work in Celery's queues: tasks that wait for their time or for their next attempt, chains and chords
+# half done. `python -m reflector.worker.transfer` moves it to TaskIQ, and at a rollback back to Celery; task ids, due
+# times, attempts, remaining steps and results so far stay what they are.
+#
+# Here the code of before the cutover sends webhooks in every form, and its Celery worker is stopped in the middle of
+# them. The command moves the rest, and the code of after the cutover runs it. Then the same the other way round. The
+# receiver counts: each webhook must arrive, and each attempt only once.
+
+# %%
+from playbook.checks import cutover_drain
+
+drained = cutover_drain.look(phase.context)
+
+# %% [markdown]
+# What lay in Celery's part of Redis when the worker had stopped, and after the move; and the same for TaskIQ's part at
+# the rollback:
+
+# %%
+# NBVAL_IGNORE_OUTPUT
+table(
+    {
+        "left": system,
+        "what": name,
+        "at the stop": cutover_drain.waiting(moved.before)[name],
+        "after the move": cutover_drain.waiting(moved.after).get(name, 0),
+    }
+    for system, moved in (("Celery", drained.cutover), ("TaskIQ", drained.rollback))
+    for name in cutover_drain.waiting(moved.before)
+)
+
+# %%
+phase.check("drain")
+
+# %%
+phase.check("roll_back")
+
+# %% [markdown]
 # ## Operations
 #
 # Flower goes with Celery. What operators have instead: a command that goes the whole way (`health`), probes and metrics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from playbook.checks import cutover_fresh, cutover_suite, operations
+from playbook.checks import cutover_drain, cutover_fresh, cutover_suite, operations
 from playbook.checks.cutover_mentions import Mention, imports, mentions
 from playbook.checks.guide import Verdict, judge
 from playbook.checks.guide_cutover import CLAIMS, facts
@@ -142,6 +142,7 @@ CHECKS: tuple[Check, ...] = (
         "An upload has the effects that it had on Celery",
         lambda c: cutover_fresh.same_effects(cutover_fresh.look(c)),
     ),
+    *cutover_drain.CHECKS,
     *operations.CHECKS,
     Check("claims", "The guide's claims come out as on record", claims),
 )
