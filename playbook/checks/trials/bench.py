@@ -27,17 +27,27 @@ def titles() -> dict[str, str]:
     return {check.name: check.title for phase in PHASES for check in phase.checks}
 
 
+LAST = "05_validation"
+"""The last phase after which both systems are there."""
+
+
 class Bench:
     """Tries plants, one after the other. A context manager.
 
-    Each plant gets a copy of the workspace of its own, below `work_dir`; the workspace is only read.
+    Each plant gets a copy of its own of what the last of the applied phases has made, as long as both systems
+    were there. Copies are below `work_dir`; the workspace is only read.
 
     Parameters:
-        context: of the phase at work; its workspace is what the copies are made from.
+        context: of the phase at work.
     """
 
     def __init__(self, context: CheckContext) -> None:
-        self._context = context
+        workspace = Workspace(context.run_dir, context.application)
+        self._originals = context.workspace
+        self._folder = context.work_dir / "copies"
+        self._tree: Tree = workspace.after([name for name in workspace.applied() if name <= LAST][-1])
+        context = replace(context, workspace=self._folder / "original")
+        write_copy(self._tree, context.workspace, self._originals)
         self._live = LiveTrials(context)
         self._trials: dict[str, Trial] = {
             **StillTrials(context).trials,
@@ -46,7 +56,6 @@ class Bench:
             **BeatTrials(context).trials,
             **WholeTrials(context).trials,
         }
-        self._tree: Tree = Workspace(context.run_dir, context.application).tree()
 
     def __enter__(self) -> Self:
         return self
@@ -55,6 +64,7 @@ class Bench:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def try_plant(self, plant: Plant) -> list[CheckResult]:
         """Plant a fault, run its trial, and return what the checks say.
@@ -70,8 +80,8 @@ class Bench:
         return self._try(replace(plant, name=f"unchanged-{plant.trial}"), self._tree)
 
     def _try(self, plant: Plant, tree: Tree) -> list[CheckResult]:
-        path = self._context.work_dir / "copies" / plant.name
-        write_copy(tree, path, self._context.workspace)
+        path = self._folder / plant.name
+        write_copy(tree, path, self._originals)
         copy = Copy(path, tree, plant.callers, plant.tests, plant.phase)
         try:
             found = self._trials[plant.trial](copy)
