@@ -16,7 +16,7 @@ from playbook.checks.suite_checks import chosen_tests, written
 from playbook.checks.suite_runs import SuiteRun, collect, run_suite
 from playbook.contracts import CheckContext, CheckResult
 from playbook.errors import PlaybookError
-from playbook.lab import Lab, LabError, programs, wait_until
+from playbook.lab import Lab, programs, wait_until
 from playbook.lab.audio import TWO_SPEAKERS
 from playbook.lab.loopback import http_client
 from playbook.lab.process import Process
@@ -35,6 +35,9 @@ EXTRAS = ("dev", "test", "tests")
 
 SCRIPT = "runserver.sh"
 OLD_NAMES = {"beat": "scheduler", "taskiq-worker": "worker", "taskiq-scheduler": "scheduler"}
+NEW_URL, OLD_URL = "TASKIQ_REDIS_URL", "CELERY_BROKER_URL"
+"""The setting that names Redis, and the old name that still counts: the worker is told by that one."""
+
 TIMEOUT = 60.0
 
 
@@ -63,19 +66,19 @@ def look(context: CheckContext) -> Fresh:
     """Make the environment, run the tests there, start the application there, and upload; once.
 
     Raises:
-        PlaybookError, LabError: something could not be done. It is not tried again.
+        PlaybookError: something could not be done. It is not tried again.
     """
     outcome = _once(context)
-    if isinstance(outcome, Exception):
+    if isinstance(outcome, PlaybookError):
         raise outcome
     return outcome
 
 
 @cache
-def _once(context: CheckContext) -> Fresh | Exception:
+def _once(context: CheckContext) -> Fresh | PlaybookError:
     try:
         return _look(context)
-    except (PlaybookError, LabError) as error:
+    except PlaybookError as error:
         return error
 
 
@@ -181,14 +184,14 @@ def _lived(
         script = context.workspace / context.application.root / SCRIPT
         healthy = programs.answers(f"{lab.api_url}{target.health_path}")
         together(
-            lambda: _spawn(lab, script, "server", healthy),
-            lambda: _spawn(lab, script, "worker", programs.taskiq_says(programs.TASKIQ_READY)),
+            lambda: _spawn(lab, script, "server", NEW_URL, healthy),
+            lambda: _spawn(lab, script, "worker", OLD_URL, programs.taskiq_says(programs.TASKIQ_READY)),
         )
         observed = [_observed(lab, scenario, "B") for scenario in _scenarios(context)]
         with http_client(lab.api_url) as http:
             status = http.get(target.health_path).status_code
         lab.aws.send(RECORDING_QUEUE, {"Records": []})
-        _spawn(lab, script, "scheduler")
+        _spawn(lab, script, "scheduler", NEW_URL)
         scheduled = wait_until(lambda: not lab.aws.queue_messages(), TIMEOUT, 0.5)
         return observed, status, scheduled
 
@@ -196,21 +199,23 @@ def _lived(
 def _settle(lab: Lab, environment: VirtualEnvironment) -> None:
     """Let the lab's processes live in the environment, with settings under their new names."""
     url = urlsplit(lab.api_url)
-    prefix = lab.env["TASKIQ_KEY_PREFIX"]
     for name in [name for name in lab.env if name.startswith(("CELERY_", "PLAYBOOK_"))]:
         del lab.env[name]
     lab.env |= environment.variables() | {
         "PYTHONPATH": "",
-        "TASKIQ_REDIS_URL": lab.redis_url,
-        "TASKIQ_KEY_PREFIX": f"{{{prefix}}}",
+        "TASKIQ_KEY_PREFIX": f"{lab.redis.prefix}{{taskiq}}",
         "SQS_POLLING_TIMEOUT_SECONDS": "1",
         "HOST": str(url.hostname),
         "PORT": str(url.port),
     }
 
 
-def _spawn(lab: Lab, script: Path, process: str, ready: programs.Probe | None = None) -> Process:
-    return lab.spawn(["sh", str(script.absolute()), process], name=process, ready=ready)
+def _spawn(
+    lab: Lab, script: Path, process: str, setting: str, ready: programs.Probe | None = None
+) -> Process:
+    """Start a process of the start script; `setting` tells it where Redis is."""
+    command = ["sh", str(script.absolute()), process]
+    return lab.spawn(command, name=process, env={setting: lab.redis_url}, ready=ready)
 
 
 def _observed(lab: Lab, scenario: Upload, label: str) -> Observation:
@@ -294,5 +299,6 @@ def processes(fresh: Fresh) -> CheckResult:
         return CheckResult.failed("; ".join(wrong), wrong)
     return CheckResult.passed(
         "server, worker and scheduler start from the start script and work; "
-        f"so they do under their old names ({', '.join(OLD_NAMES)}), with a note"
+        f"so they do under their old names ({', '.join(OLD_NAMES)}), with a note; "
+        f"the worker heeds {OLD_URL}, the old name of {NEW_URL}"
     )
