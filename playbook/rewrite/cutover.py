@@ -14,10 +14,9 @@ from playbook.contracts import Slice
 from playbook.inventory import Inventory
 from playbook.inventory.models import Task
 from playbook.rewrite.dual_mode import inventory_of
-from playbook.rewrite.edit import ENV_EXAMPLES, SCAFFOLD, Edit
+from playbook.rewrite.edit import ENV_EXAMPLES, Edit, scaffold_module
 from playbook.rewrite.operations import add_operations
 from playbook.rewrite.routed import BY_HAND, SENDERS
-from playbook.rewrite.rules.absolute_imports import AbsoluteImports
 from playbook.rewrite.rules.beat_schedule import BeatSchedule
 from playbook.rewrite.rules.call_sites import CallSites
 from playbook.rewrite.rules.canvases import Canvases
@@ -56,8 +55,8 @@ COMMITS = "commits"
 
 NEW_URL, OLD_URLS = "TASKIQ_REDIS_URL", ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")
 ROUTES = ("TASKIQ_ROUTE", "TASKIQ_ROUTES")
-TOP = "top"
-"""The module that shows what Flower showed."""
+TOP, PROBES = "top", "probes"
+"""The modules that show what Flower showed, and that ask a process for its health."""
 
 DELIBERATE = (*OLD_URLS, r"flower\)", "Flower went with Celery", "as before also .*")
 """What may go on speaking of Celery."""
@@ -189,8 +188,7 @@ def _remove_dual_mode(edit: Edit) -> None:
         path = edit.application.module_path(f"{edit.worker}.{module}")
         if path not in edit.tree:
             continue
-        source = (SCAFFOLD / "worker" / f"{module}.py").read_text(encoding="utf-8")
-        if edit.tree[path] == AbsoluteImports(edit.worker).apply(source).source:
+        if edit.tree[path] == scaffold_module(module, edit.worker):
             edit.tree = edit.tree.without(path)
         else:
             edit.refuse(path, 1, "file", "it belongs to dual mode, but was changed; remove it by hand")
@@ -247,9 +245,9 @@ def _settle_deployment(edit: Edit) -> None:
         elif path.endswith(".sh"):
             edit.apply(path, NativeStartScript(f"{edit.worker}.{TOP}"))
         elif path.endswith((".yml", ".yaml")) and "compose" in name:
-            for script in scripts:
-                edit.apply(path, NativeCompose(script))
             edit.apply(path, OldNames(NEW_URL, OLD_URLS, ROUTES))
+            for script in scripts:
+                edit.apply(path, NativeCompose(script, NEW_URL, f"{edit.worker}.{PROBES}"))
 
 
 def _settle_texts(edit: Edit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import libcst as cst
@@ -72,9 +73,8 @@ class Edit:
 
     def copy(self, module: str) -> None:
         """Copy a scaffold module into the worker package, unless something else is there."""
-        source = (SCAFFOLD / "worker" / f"{module}.py").read_text(encoding="utf-8")
         path = self.application.module_path(f"{self.worker}.{module}")
-        text = AbsoluteImports(self.worker).apply(source).source
+        text = scaffold_module(module, self.worker)
         if self.tree.get(path, text) != text:
             return self.refuse(path, 1, "file", "the application has a file of this name; rename that one")
         self.tree = self.tree.with_file(path, text)
@@ -110,6 +110,13 @@ class Edit:
         refusal = Refusal(path, line, construct, reason)
         if refusal not in self.refusals:
             self.refusals.append(refusal)
+
+
+@lru_cache
+def scaffold_module(module: str, worker: str) -> str:
+    """Return the source of a module of the runtime, as it stands in a package of worker modules."""
+    source = (SCAFFOLD / "worker" / f"{module}.py").read_text(encoding="utf-8")
+    return AbsoluteImports(worker).apply(source).source
 
 
 def settings_fields(prefix: str, but: str | None = None) -> str:

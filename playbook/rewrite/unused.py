@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import libcst as cst
 from libcst.metadata import GlobalScope, ImportAssignment, MetadataWrapper, ScopeProvider
@@ -47,19 +47,17 @@ def _imported(wrapper: MetadataWrapper) -> list[tuple[Key, cst.ImportAlias, bool
     scopes = {scope for scope in wrapper.resolve(ScopeProvider).values() if scope is not None}
     assignments = [(scope, assignment) for scope in scopes for assignment in scope.assignments]
     for scope, assignment in assignments:
-        if not isinstance(assignment, ImportAssignment) or isinstance(assignment.node.names, cst.ImportStar):
+        node = assignment.node if isinstance(assignment, ImportAssignment) else None
+        if not isinstance(node, cst.Import | cst.ImportFrom) or isinstance(node.names, cst.ImportStar):
             continue
-        module = assignment.get_module_name_for_import() if _is_from(assignment.node) else ""
+        assert isinstance(assignment, ImportAssignment), "others have no import's node"
+        module = assignment.get_module_name_for_import() if isinstance(node, cst.ImportFrom) else ""
         kept = isinstance(scope, GlobalScope) and assignment.name in exported
-        for alias in assignment.node.names:
+        for alias in node.names:
             if (alias.evaluated_alias or alias.evaluated_name.partition(".")[0]) == assignment.name:
                 used = bool(assignment.references) or kept
                 found.append(((module, alias.evaluated_name), alias, used))
     return found
-
-
-def _is_from(node: cst.CSTNode) -> bool:
-    return isinstance(node, cst.ImportFrom)
 
 
 def _exported(module: cst.Module) -> set[str]:
@@ -119,7 +117,13 @@ class Remove(cst.CSTTransformer):
 
     def leave_SimpleStatementLine(
         self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
+    ) -> cst.BaseStatement | cst.FlattenSentinel[cst.BaseStatement] | cst.RemovalSentinel:
+        return self.spaced_out(original_node, updated_node)
+
+    def spaced_out(
+        self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
     ) -> cst.SimpleStatementLine:
+        """Return a statement with the empty line that must stay before it."""
         if original_node not in self.spaced or not updated_node.body:
             return updated_node
         return updated_node.with_changes(leading_lines=[cst.EmptyLine(indent=False)])
@@ -127,23 +131,22 @@ class Remove(cst.CSTTransformer):
     def leave_ImportFrom(
         self, original_node: cst.ImportFrom, updated_node: cst.ImportFrom
     ) -> cst.ImportFrom | cst.RemovalSentinel:
-        return self.without(original_node, updated_node)
+        if isinstance(original_node.names, cst.ImportStar):
+            return updated_node
+        kept = self._kept(original_node.names)
+        return updated_node.with_changes(names=kept) if kept else cst.RemoveFromParent()
 
     def leave_Import(
         self, original_node: cst.Import, updated_node: cst.Import
     ) -> cst.Import | cst.RemovalSentinel:
-        return self.without(original_node, updated_node)
+        kept = self._kept(original_node.names)
+        return updated_node.with_changes(names=kept) if kept else cst.RemoveFromParent()
 
-    def without(self, original_node, updated_node):  # type: ignore[no-untyped-def]
-        if isinstance(original_node.names, cst.ImportStar):
-            return updated_node
-        kept = [alias for alias in original_node.names if id(alias) not in self.aliases]
-        if len(kept) == len(original_node.names):
-            return updated_node
-        if not kept:
-            return cst.RemoveFromParent()
-        kept[-1] = kept[-1].with_changes(comma=original_node.names[-1].comma)
-        return updated_node.with_changes(names=kept)
+    def _kept(self, names: Sequence[cst.ImportAlias]) -> list[cst.ImportAlias]:
+        kept = [alias for alias in names if id(alias) not in self.aliases]
+        if kept:
+            kept[-1] = kept[-1].with_changes(comma=names[-1].comma)
+        return kept
 
     def leave_IndentedBlock(
         self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock

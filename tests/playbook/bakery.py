@@ -194,6 +194,36 @@ def of_kind(kind):
 }
 
 
+BY_HAND = {
+    "bakery/bread.py": {
+        "from bakery.main import celery\n": "",
+        '@celery.task(rate_limit="1/m")': '@broker.task(task_name="bakery.bread.taste")',
+    },
+    "bakery/main.py": {
+        "from celery.signals import worker_ready\n": "",
+        '@worker_ready.connect\ndef open_shop(**_):\n    print("open")\n': "",
+    },
+    "bakery/orders.py": {
+        ", priority=9": "",
+        "    from bakery.main import celery\n\n": "",
+        'celery.send_task("bread.bake", (1,))': "bake.delay_sync(1)",
+        "return task.delay(1)": "return task.delay_sync(1)",
+    },
+}
+"""What the refusals ask for: old text, new text."""
+
+WITHOUT_CELERY = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"celery", "kombu", "billiard", "vine", "amqp"}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+
 def make(folder: Path) -> Application:
     """Write the bakery to a folder."""
     for path, text in FILES.items():
@@ -210,3 +240,18 @@ def dual(application: Application) -> Tree:
         if phase.slice is not None and phase.name < "06":
             tree = phase.slice(application, tree).tree
     return tree
+
+
+def settle(tree: Tree, folder: Path) -> None:
+    """Write a cut-over bakery to a folder, its refusals settled by hand, where Celery cannot be imported."""
+    for path, changes in BY_HAND.items():
+        text = tree[path]
+        for old, new in changes.items():
+            if old not in text:
+                raise ValueError(f"{path} has no {old!r}")
+            text = text.replace(old, new)
+        tree = tree.with_file(path, text)
+    for path in tree:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(tree[path], encoding="utf-8")
+    (folder / "sitecustomize.py").write_text(WITHOUT_CELERY, encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +91,7 @@ class CeleryApp:
         left = module.with_changes(body=[line for line in module.body if line not in gone])
         return Outcome(without_unused(source, left.code, ["celery", "kombu"]), tuple(refusals))
 
-    def _goes(self, line: cst.CSTNode, makes) -> bool:  # type: ignore[no-untyped-def]
+    def _goes(self, line: cst.CSTNode, makes: Callable[[cst.CSTNode], bool]) -> bool:
         """Whether a statement only makes or configures the app."""
         if isinstance(line, cst.If):
             bodies = [line.body]

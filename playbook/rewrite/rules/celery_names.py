@@ -13,6 +13,7 @@ from libcst.metadata import (
     PositionProvider,
     QualifiedNameProvider,
     QualifiedNameSource,
+    Scope,
     ScopeProvider,
 )
 
@@ -79,7 +80,7 @@ class _Uses(cst.CSTVisitor):
 
     def leave_Module(self, original_node: cst.Module) -> None:
         """Find the imports of which every use gets another name."""
-        scopes = {scope for scope in self.metadata[ScopeProvider].values() if scope is not None}
+        scopes = {scope for scope in self.metadata[ScopeProvider].values() if isinstance(scope, Scope)}
         for assignment in [found for scope in scopes for found in scope.assignments]:
             node = assignment.node if isinstance(assignment, ImportAssignment) else None
             if not isinstance(node, cst.Import | cst.ImportFrom) or isinstance(node.names, cst.ImportStar):
@@ -219,10 +220,10 @@ class _Rename(Remove):
 
     def leave_SimpleStatementLine(
         self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
-    ) -> cst.SimpleStatementLine | cst.FlattenSentinel[cst.BaseStatement] | cst.RemovalSentinel:
+    ) -> cst.BaseStatement | cst.FlattenSentinel[cst.BaseStatement] | cst.RemovalSentinel:
         """An import in a function is followed by those that take its place."""
         targets = {target for part in original_node.body for target in self.found.nested.get(part, ())}
-        line = super().leave_SimpleStatementLine(original_node, updated_node)
+        line = self.spaced_out(original_node, updated_node)
         if not targets:
             return line
         names: dict[str, list[str]] = {}

@@ -63,7 +63,7 @@ class Wording:
             ("beat", f"python -m {self.worker}.scheduler MODULE ..."),
             ("flower", f"python -m {self.top}"),
         ):
-            line = re.sub(rf"\bcelery{options} +{process}\b{options}", lambda _, c=command: c, line)  # type: ignore[misc]
+            line = re.sub(rf"\bcelery{options} +{process}\b{options}", command, line)
         for script in self.scripts:
             for new, old in NAMES.items():
                 line = re.sub(rf"({re.escape(script)} +)({old})(?![\w-])( *)", partial(_named, new), line)

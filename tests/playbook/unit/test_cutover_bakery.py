@@ -15,6 +15,7 @@ from playbook.config import Application
 from playbook.contracts import Slice
 from playbook.rewrite import cutover
 from playbook.rewrite.counterparts import COUNTERPARTS, IN_ANNOTATIONS
+from playbook.rewrite.edit import SCAFFOLD
 from playbook.tree import Tree
 from tests.playbook import bakery
 
@@ -32,35 +33,6 @@ REFUSED = {
     ("bakery/requirements-dev.txt", "celery-types"),
     ("bakery/README.md", "Orders are baked by Celery."),
 }
-
-BY_HAND = {
-    "bakery/bread.py": {
-        "from bakery.main import celery\n": "",
-        '@celery.task(rate_limit="1/m")': '@broker.task(task_name="bakery.bread.taste")',
-    },
-    "bakery/main.py": {
-        "from celery.signals import worker_ready\n": "",
-        '@worker_ready.connect\ndef open_shop(**_):\n    print("open")\n': "",
-    },
-    "bakery/orders.py": {
-        ", priority=9": "",
-        "    from bakery.main import celery\n\n": "",
-        'celery.send_task("bread.bake", (1,))': "bake.delay_sync(1)",
-        "return task.delay(1)": "return task.delay_sync(1)",
-    },
-}
-"""What the refusals ask for: old text, new text."""
-
-WITHOUT_CELERY = """
-import sys
-
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"celery", "kombu", "billiard", "vine", "amqp"}:
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Blocked())
-"""
 
 PROGRAM = """
 import asyncio, json
@@ -118,8 +90,7 @@ def test_what_is_refused(after: Slice) -> None:
 
 def test_what_still_mentions_celery_is_refused_or_deliberate(after: Slice, application: Application) -> None:
     scaffold = {
-        application.module_path(f"bakery.worker.{file.stem}")
-        for file in (cutover.SCAFFOLD / "worker").glob("*.py")
+        application.module_path(f"bakery.worker.{file.stem}") for file in (SCAFFOLD / "worker").glob("*.py")
     }
     places = {(refusal.path, refusal.line) for refusal in after.refusals}
     left = [
@@ -153,17 +124,7 @@ def test_modules_of_dual_mode_go_unless_somebody_has_changed_them(
 
 
 def test_once_the_refusals_are_settled_it_runs_without_celery(after: Slice, tmp_path: Path) -> None:
-    tree = after.tree
-    for path, changes in BY_HAND.items():
-        text = tree[path]
-        for old, new in changes.items():
-            assert old in text, f"{path} has no {old!r}"
-            text = text.replace(old, new)
-        tree = tree.with_file(path, text)
-    for path in tree:
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(tree[path], encoding="utf-8")
-    (tmp_path / "sitecustomize.py").write_text(WITHOUT_CELERY, encoding="utf-8")
+    bakery.settle(after.tree, tmp_path)
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "ENVIRONMENT": "pytest"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
