@@ -223,7 +223,8 @@ def test_a_worker_that_is_told_to_stop_is_not_ready_and_ends_what_it_runs(runnin
     assert wait_until(lambda: "end:last" in site.log(), 10)
 
 
-def test_redis_away_is_not_ready_but_live(tmp_path: Path) -> None:
+@pytest.mark.long
+def test_a_worker_whose_redis_goes_and_comes_back(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis")
     with server, site_on(server, tmp_path) as site:
         worker = start_worker(site, "--workers", "1")
@@ -240,6 +241,7 @@ def test_redis_away_is_not_ready_but_live(tmp_path: Path) -> None:
         assert "TASKIQ_HTTP_PORT: cannot listen on 127.0.0.1:" in taken.stderr
 
 
+@pytest.mark.long
 def test_a_worker_whose_processes_keep_dying_gives_up_and_measures_nothing_unasked(site: Site) -> None:
     command = [sys.executable, "-m", WORKER, TASKS, "--workers", "2", "--max-fails", "2"]
     worker = site.start(command, READY, TASKIQ_LEASE="1")

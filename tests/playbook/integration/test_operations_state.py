@@ -5,8 +5,10 @@ import socket
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
 from playbook.lab import wait_until
+from playbook.lab.waiting import free_port
 from playbook.scaffold.worker import find, probes
 from playbook.scaffold.worker.errors import Reject
 from playbook.scaffold.worker.find import Finder
@@ -36,6 +38,19 @@ async def test_a_process_without_a_lease_hangs(
     site.redis.zadd(broker.keys.workers("default"), {name: int(site.redis.time()[0] * 1000) + 60_000})
     assert worker.live().ok
     assert worker.ready().ok
+    await broker.shutdown()
+
+
+async def test_redis_away_is_not_ready_but_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    broker = our_broker(f"redis://127.0.0.1:{free_port()}/0")
+    worker = WorkerProbes(broker, lambda: [os.getpid()], 1, lambda: False)
+    assert not worker.ready().ok
+    assert worker.live().ok
+    assert "a restart would not help" in worker.live().text
+    metrics = generate_latest(worker.registry).decode()
+    assert "taskiq_redis_up 0.0" in metrics
+    assert "taskiq_queue_waiting" not in metrics
     await broker.shutdown()
 
 
