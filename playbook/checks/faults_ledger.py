@@ -17,8 +17,9 @@ LATE = 1.0
 SLACK = 0.5
 """Seconds at most between a note in the ledger and the step in Redis that it stands for."""
 
-BACK = 2.0
-"""Seconds after an outage until a worker has written what it could not write, at most."""
+UNWRITTEN = 2.0
+"""Seconds after the end of a task, or of an outage, until its outcome is in Redis, at most: so long takes a
+Redis that waits for a slow disk."""
 
 MILLISECOND = 0.002
 
@@ -182,10 +183,11 @@ def _struck(start: Note, end: float, strikes: Sequence[Strike]) -> bool:
 
 def _written(end: float, strikes: Sequence[Strike]) -> float:
     """When the outcome of a run that has ended was written at the latest: outages are waited for."""
+    latest = end + UNWRITTEN
     for outage in sorted((strike for strike in strikes if strike.outage), key=lambda strike: strike.since):
-        if outage.lasted(end, end):
-            end = max(end, outage.until + BACK)
-    return end
+        if outage.lasted(end, latest):
+            latest = max(latest, outage.until + UNWRITTEN)
+    return latest
 
 
 def _waits(units: Sequence[Unit], sent: dict[str, Note], runs: Runs) -> list[tuple[float, bool]]:

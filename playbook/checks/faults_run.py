@@ -11,7 +11,7 @@ from playbook.checks.faults_site import DURABLE, FaultSite
 from playbook.lab.clock import JUMP_VARIABLE
 from playbook.models import Model, System
 
-SHORTEST, RATE = 3.0, 100
+SHORTEST, RATE = 3.0, 50
 """Tasks are sent for so many seconds besides those of the fault at least, at so many per second at most."""
 
 LONGEST = 6.0

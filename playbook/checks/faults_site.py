@@ -208,14 +208,14 @@ class FaultSite(Children):
 
     def settle(self, sender: Process, quiet: float = QUIET) -> None:
         """Wait until all that was sent has ended and nothing waits, or nothing happens any more for `quiet`
-        seconds. A sender that hangs is killed then; what it has not sent does not count."""
+        seconds, not counting those in which a worker starts. A sender that hangs is killed then."""
         seen, since = -1, time.monotonic()
         keys = {key for unit in self.units for key in unit.keys}
         while time.monotonic() - since < quiet:
             notes = self.notes()
             if not sender.alive and keys <= ended(notes) and not self.waiting():
                 break
-            if len(notes) != seen:
+            if len(notes) != seen or not all(worker.done() for worker in self.workers):
                 seen, since = len(notes), time.monotonic()
             self.revive()
             time.sleep(0.2)

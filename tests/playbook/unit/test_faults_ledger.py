@@ -81,8 +81,8 @@ def test_a_fault_before_a_run_or_after_it_is_no_reason() -> None:
 
 
 def test_a_worker_may_die_before_an_outage_lets_it_write_what_it_has_done() -> None:
-    runs = (note("start", 10.1), note("end", 10.2), note("start", 14.0, pid=2), note("end", 14.1, pid=2))
-    killed, outage = strike(13.0, 13.0, pids=(1,)), strike(10.3, 12.0, outage=True)
+    runs = (note("start", 10.1), note("end", 10.2), note("start", 16.0, pid=2), note("end", 16.1, pid=2))
+    killed, outage = strike(14.0, 14.0, pids=(1,)), strike(10.3, 13.0, outage=True)
     assert count(*runs, strikes=[killed]).unexplained == ["0"]
     assert count(*runs, strikes=[outage]).unexplained == ["0"]
     assert count(*runs, strikes=[outage, killed]).unexplained == []
