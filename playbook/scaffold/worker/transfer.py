@@ -24,6 +24,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from redis import RedisCluster
+
 from ..settings import settings
 from .connections import ERRORS, client
 from .keys import GROUP
@@ -74,9 +76,18 @@ class Transfer:
         return {"celery": celery_counts(self.celery), "taskiq": taskiq_counts(self.taskiq, self.broker)}
 
     def to_taskiq(self, dry_run: bool = False, end_incomplete: bool = False) -> Report:
-        """Move Celery's messages to TaskIQ."""
+        """Move Celery's messages to TaskIQ.
+
+        Args:
+            dry_run: change nothing.
+            end_incomplete: whether chords that lack members end with an error, instead of being left.
+
+        Raises:
+            ValueError: workers run, and the two systems have Redis servers of their own.
+        """
         report = Report()
         working = bool(self.celery.workers())
+        self._refuse_race(working)
         found = self.celery.read()
         report.left += found.foreign
         chords = Chords(self.celery)
@@ -99,10 +110,11 @@ class Transfer:
         return report
 
     def to_celery(self, dry_run: bool = False) -> Report:
-        """Move TaskIQ's messages to Celery."""
+        """Move TaskIQ's messages to Celery; see `to_taskiq`."""
         report = Report()
         side = TaskiqRedis(self.broker, self.taskiq)
         working = side.workers()
+        self._refuse_race(bool(working))
         for unit in list(side.units()):
             try:
                 found = side.translated(unit, working)
@@ -115,6 +127,11 @@ class Transfer:
             report.workflows += unit[0].step[0] != "-"
             report.held += sum(m.place.kind == "stream" and bool(m.place.other) for m in unit)
         return report
+
+    def _refuse_race(self, working: bool) -> None:
+        """Refuse to move between two servers what a worker may take at the same time."""
+        if working and not self._one_redis:
+            raise ValueError("Celery and TaskIQ have Redis servers of their own: stop the workers first")
 
     def tell(self) -> tuple[int, int]:
         """Tell results to those who wait on the other side; return how many, and how many are to come."""
@@ -138,6 +155,8 @@ class Transfer:
 
 def same_redis(one: Any, other: Any) -> bool:
     """Tell whether two clients use the same database of the same server."""
+    if isinstance(one, RedisCluster) or isinstance(other, RedisCluster):
+        return False
     ids = [client.info("server").get("run_id") for client in (one, other)]
     databases = [int(client.connection_pool.connection_kwargs.get("db") or 0) for client in (one, other)]
     return ids[0] == ids[1] and databases[0] == databases[1]
@@ -195,12 +214,14 @@ def taskiq_counts(redis: Any, broker: StreamBroker) -> dict[str, Any]:
 def main() -> int:
     """Run the command line; return its exit status."""
     options = _parser().parse_args()
-    try:
-        for module in options.modules:
+    for module in options.modules:
+        try:
             importlib.import_module(module)
+        except Exception as error:
+            print(f"transfer: {module} cannot be imported: {error}", file=sys.stderr)
+            return 2
+    try:
         return _run(options)
-    except ImportError as error:
-        print(f"transfer: {error}: name modules that can be imported here", file=sys.stderr)
     except ValueError as error:
         print(f"transfer: {error}", file=sys.stderr)
     except ERRORS as error:

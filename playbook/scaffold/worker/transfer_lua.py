@@ -175,7 +175,7 @@ end
 RETURN_TAKE = (
     _SOURCES
     + """
--- KEYS: workflow or "", transferred, returned. ARGV: group, number of sources, sources; number of messages,
+-- KEYS: workflow, transferred, returned. ARGV: group, number of sources, sources; number of messages,
 -- list and message of each; ids of the tasks. Answers 1 if all was there.
 for _, source in ipairs(sources) do
     local kind, key, id, other = unpack(source)
@@ -187,7 +187,7 @@ for _, source in ipairs(sources) do
         redis.call('XDEL', key, id)
     end
 end
-if KEYS[1] ~= '' then redis.call('DEL', KEYS[1]) end
+redis.call('DEL', KEYS[1])
 local last = at + 2 * tonumber(ARGV[at])
 for n = at + 1, last, 2 do redis.call('LPUSH', ARGV[n], ARGV[n + 1]) end
 for n = last + 1, #ARGV do

@@ -90,6 +90,8 @@ class TaskiqRedis:
             raise LeftError("a TaskIQ worker runs it; stop the TaskIQ workers first")
         if any("data" not in message.fields for message in unit):
             raise LeftError("it is no message of a task")
+        if any(self.redis.zscore(self.keys.revoked, message.fields["id"]) for message in unit):
+            raise LeftError("it is revoked, which Celery would not know; a TaskIQ worker drops it")
         id = unit[0].step[0]
         flow = None if id == "-" else self.workflow(id)
         return Return(unit, flow, self.queues[0]).data()
@@ -102,8 +104,7 @@ class TaskiqRedis:
         messages = [part for queue, data in found.messages for part in (celery.prefix + queue, data)]
         places = [message.place for message in unit]
         flat = [part for p in places for part in (p.kind, p.key, p.id, p.other)]
-        id = unit[0].step[0]
-        keys = ["" if id == "-" else self.keys.workflow(id), transferred(self.keys), returned(self.keys)]
+        keys = [self.keys.workflow(unit[0].step[0]), transferred(self.keys), returned(self.keys)]
         if not one_redis:
             put = celery.broker.register_script(RETURN_PUT)
             put([f"{celery.prefix}taskiq:returned:{places[0].key}:{places[0].id}"], messages)

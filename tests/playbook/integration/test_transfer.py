@@ -177,6 +177,14 @@ def test_what_a_dead_worker_held_is_moved_and_a_living_one_keeps_its_own(both: B
     assert not redis.exists("unacked", "unacked_index")
 
 
+def test_what_is_revoked_does_not_come_to_life_on_celery(both: Both) -> None:
+    sent = both.add.delay(1, 2)
+    both.transfer.to_taskiq()
+    both.transfer.taskiq.zadd(both.broker.keys.revoked, {sent.id: 10**15})
+    (left,) = both.transfer.to_celery().left
+    assert "it is revoked" in left["reason"]
+
+
 def test_a_chord_goes_on_with_the_results_that_it_has(both: Both) -> None:
     """One member has ended, one is lost: left, unless its end is asked for."""
     sent = chord([both.add.s(1, 1), both.add.s(2, 2), both.add.s(3, 3)], both.total.s()).apply_async()
@@ -256,9 +264,7 @@ def test_the_command_line_says_what_is_wrong(servers: list[RedisServer]) -> None
 
     wrong = run("to-taskiq", "no_such_module")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr == (
-        "transfer: No module named 'no_such_module': name modules that can be imported here\n"
-    )
+    assert wrong.stderr == ("transfer: no_such_module cannot be imported: No module named 'no_such_module'\n")
     away = run("count", url="redis://127.0.0.1:1/0")
     assert away.returncode == 2
     assert away.stderr.count("\n") == 1
