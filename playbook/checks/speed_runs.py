@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,7 +30,8 @@ class Plan(Model):
         tasks: how many tasks of a kind are drained, for each worker process.
         one_by_one: how many tasks that wait a system gets that runs one at a time in a process.
         singles: how many tasks are sent for the latency, at `rate` a second on average.
-        counts: how often memory and commands are counted, which differ little.
+        few: how often that is repeated which differs little (memory, commands) or takes long (growing load,
+            the largest chord, tasks that are due later).
         sizes: of chords.
         largest: size of a chord that is run with one worker process only.
         rates: of the growing load (tasks a second), with one worker process; each for two seconds.
@@ -44,7 +46,7 @@ class Plan(Model):
     one_by_one: int
     singles: int
     rate: float
-    counts: int
+    few: int
     sizes: tuple[int, ...]
     largest: int = 0
     rates: tuple[int, ...] = ()
@@ -60,7 +62,7 @@ QUICK = Plan(
     one_by_one=4,
     singles=40,
     rate=100,
-    counts=1,
+    few=1,
     sizes=(50,),
 )
 FULL = Plan(
@@ -71,7 +73,7 @@ FULL = Plan(
     one_by_one=10,
     singles=300,
     rate=100,
-    counts=3,
+    few=3,
     sizes=(10, 100, 1_000),
     largest=5_000,
     rates=(50, 100, 200, 400, 800, 1_600, 3_200),
@@ -126,18 +128,21 @@ def measure(
 
     Parameters:
         plan: how much.
-        workspace: the migrated copy.
-        work_dir: folder for logs.
+        workspace: the migrated copy; what runs is a copy of it.
+        work_dir: folder for that and for logs; created.
         say: told what is done next.
 
     Raises:
         LabError: a system does not start, or does not end its tasks.
     """
     found: list[Sample] = []
+    source = work_dir / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(workspace, source, ignore=shutil.ignore_patterns(".git", "tests"))
     for workers in plan.workers:
         folder = work_dir / f"{workers}-workers"
         with RedisServer(folder / "redis") as server, ExitStack() as stack:
-            loaded = [LoadedSystem(s, server, workspace, folder, workers, plan.slots) for s in SYSTEMS]
+            loaded = [LoadedSystem(s, server, source, folder, workers, plan.slots) for s in SYSTEMS]
             for one in loaded:
                 stack.callback(one.stop)
             together(*(one.start for one in loaded))
@@ -145,7 +150,7 @@ def measure(
                 say(f"{workers} worker processes, round {number + 1} of {plan.rounds}")
                 for one in _in_turn(loaded, number):
                     found += _round(one, plan, number)
-            for number in range(plan.counts):
+            for number in range(plan.few):
                 for one in _in_turn(loaded, number):
                     found += _costs(one, plan, number)
             if workers == 1:
@@ -202,19 +207,19 @@ def _costs(one: LoadedSystem, plan: Plan, number: int) -> Iterator[Sample]:
 
 def _alone(loaded: Sequence[LoadedSystem], plan: Plan) -> Iterator[Sample]:
     """What is measured with one worker process only."""
-    for number in range(plan.rounds if plan.rates else 0):
+    for number in range(plan.few if plan.rates else 0):
         for rate in plan.rates:
             for one in _in_turn(loaded, number):
                 sample = _sampler(one, number)
                 p50, p99 = milliseconds(one.paced("noop", 2 * rate, rate, number))
                 yield sample("growing", "p50", p50, rate)
                 yield sample("growing", "p99", p99, rate)
-    for number in range(plan.rounds if plan.largest else 0):
+    for number in range(plan.few if plan.largest else 0):
         for one in _in_turn(loaded, number):
             sample = _sampler(one, number)
             yield from _fan_in(one, sample, plan.largest)
             yield sample("chord", "queued", one.waiting_member(1_000), 1_000)
-    for number in range(plan.rounds if plan.later else 0):
+    for number in range(plan.few if plan.later else 0):
         for one in _in_turn(loaded, number):
             sample = _sampler(one, number)
             with one.scheduler():

@@ -67,7 +67,7 @@ class LoadedSystem:
     Parameters:
         system: which.
         server: the Redis, started; the system has a database of its own in it.
-        workspace: the migrated copy: what child processes import the application from.
+        workspace: what child processes import the application from; compiled modules are written there.
         logs: folder for logs.
         workers: number of worker processes.
         slots: tasks that one process runs at a time, where it can.
@@ -80,7 +80,9 @@ class LoadedSystem:
         self.redis: Any = redis.Redis.from_url(f"{server.url.rpartition('/')[0]}/{system.database}")
         url = f"{server.url.rpartition('/')[0]}/{system.database}"
         variables = {"CELERY_BROKER_URL": url, "CELERY_RESULT_BACKEND": url, "REDIS_URL": url}
-        self._env = child_env(workspace, variables={**variables, "TASKIQ_KEY_PREFIX": PREFIX})
+        # Compiled modules are kept, as in production: compiling takes memory that no process gives back.
+        variables |= {"TASKIQ_KEY_PREFIX": PREFIX, "PYTHONDONTWRITEBYTECODE": ""}
+        self._env = child_env(workspace, variables=variables)
         self._workspace, self._logs = workspace, logs
         self._processes: list[Process] = []
         self._worker_processes: list[Process] = []
@@ -90,9 +92,9 @@ class LoadedSystem:
         """Start its processes, and run the first tasks. Stop it, also if this fails."""
         driver = [sys.executable, "-m", f"{PROBES}.load_driver", self.system.module]
         started = self._spawn("driver", [*driver, self._driver.rpartition(":")[2]])
+        started.wait_ready(lambda: answers(f"{self._driver}/ready"), START_TIMEOUT)
         commands = self.system.commands(self.workers, self.slots)
         self._worker_processes = [self._spawn("worker", command) for command in commands]
-        started.wait_ready(lambda: answers(f"{self._driver}/ready"), START_TIMEOUT)
         self._results(self._ask("burst", kind="noop", count=WARM_UP * self.workers)["keys"])
 
     def stop(self) -> None:

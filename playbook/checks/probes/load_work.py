@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import reflector.settings  # noqa: F401 - whatever system its tasks run on, the application reads its settings
+
 WAIT = 0.1
 """Seconds that a task waits for something outside."""
 
