@@ -1,4 +1,5 @@
-"""The tasks that every worker knows: those that apply another task to each item of a list."""
+"""The tasks that every worker knows: those that apply another task to each item of a list, and one of Celery's,
+which messages name that came from there (`transfer`)."""
 
 import asyncio
 import inspect
@@ -10,6 +11,9 @@ from taskiq import AsyncBroker
 from .canvas import MAP, STARMAP
 from .errors import NotRegistered
 from .running import running
+
+ACCUMULATE = "celery.accumulate"
+"""With this task Celery collects the results of a group that takes a task's place."""
 
 
 def register(broker: AsyncBroker) -> None:
@@ -37,3 +41,8 @@ def register(broker: AsyncBroker) -> None:
     async def xstarmap(task: Mapping[str, Any], it: Sequence[Sequence[Any]]) -> list[Any]:
         """Call a task with each item as its arguments, one after the other."""
         return [await call(task, items) for items in it]
+
+    @broker.task(ACCUMULATE)
+    async def accumulate(*args: Any, index: int | None = None, **_: Any) -> Any:
+        """Return its arguments, or the one that `index` names (celery/app/builtins.py, `accumulate`)."""
+        return list(args) if index is None else args[index]

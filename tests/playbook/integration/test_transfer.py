@@ -201,6 +201,14 @@ def test_a_chord_goes_on_with_the_results_that_it_has(both: Both) -> None:
     assert asyncio.run(result_of(both, sent.id)) == 12
 
 
+def test_a_group_that_took_a_tasks_place_is_collected(both: Both) -> None:
+    """Celery makes a chord of it, whose body is a task of Celery's own (celery/app/task.py, `replace`)."""
+    collect = both.app.tasks["celery.accumulate"]
+    sent = chord([both.add.s(1, 1), both.add.s(2, 2)], collect.s(index=0)).apply_async()
+    assert both.transfer.to_taskiq().left == []
+    assert asyncio.run(result_of(both, sent.id)) == [2, 4]
+
+
 def test_a_chord_that_lost_a_member_ends_with_an_error_if_asked(both: Both) -> None:
     sent = chord([both.add.s(1, 1), both.add.s(2, 2)], both.total.s()).apply_async()
     both.celery.broker.rpop("celery")
