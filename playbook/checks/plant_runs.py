@@ -137,8 +137,8 @@ def trials_of(plants: Iterable[Plant]) -> dict[str, Plant]:
 def _unchanged(bench: Bench, plant: Plant) -> list[CheckResult]:
     try:
         return bench.try_unchanged(plant)
-    except (PlaybookError, LabError) as error:
-        return [CheckResult(False, in_one_line(str(error)), name=plant.trial, title="The trial can be made")]
+    except Exception as error:
+        return [CheckResult(False, _told(error), name=plant.trial, title="The trial can be made")]
 
 
 def _tried(bench: Bench, plant: Plant) -> Tried:
@@ -146,5 +146,11 @@ def _tried(bench: Bench, plant: Plant) -> Tried:
         return Tried(plant=plant, results=bench.try_plant(plant))
     except PlantError:
         raise
-    except (PlaybookError, LabError) as error:
-        return Tried(plant=plant, results=[], error=in_one_line(str(error)))
+    except Exception as error:
+        # A trial that breaks says nothing about a plant, and must not keep the others from being tried.
+        return Tried(plant=plant, results=[], error=_told(error))
+
+
+def _told(error: Exception) -> str:
+    known = isinstance(error, PlaybookError | LabError)
+    return in_one_line(str(error) if known else f"{type(error).__name__}: {error}")
