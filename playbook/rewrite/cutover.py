@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from importlib.util import find_spec
-from pathlib import PurePosixPath
+
+import libcst as cst
+import libcst.matchers as m
+from libcst.metadata import ParentNodeProvider, PositionProvider
 
 from playbook.config import Application
 from playbook.contracts import Slice
 from playbook.inventory import Inventory
 from playbook.inventory.models import Task
+from playbook.rewrite.cutover_files import OLD_URLS, settle_deployment, settle_settings, settle_texts
+from playbook.rewrite.cutover_suite import rewrite_suite
 from playbook.rewrite.dual_mode import inventory_of
-from playbook.rewrite.edit import ENV_EXAMPLES, Edit, scaffold_module
+from playbook.rewrite.edit import Edit, scaffold_module
 from playbook.rewrite.operations import add_operations
 from playbook.rewrite.routed import BY_HAND, SENDERS
+from playbook.rewrite.rule import parse
 from playbook.rewrite.rules.beat_schedule import BeatSchedule
 from playbook.rewrite.rules.call_sites import CallSites
 from playbook.rewrite.rules.canvases import Canvases
@@ -24,16 +28,11 @@ from playbook.rewrite.rules.celery_app import CeleryApp
 from playbook.rewrite.rules.celery_names import CeleryNames
 from playbook.rewrite.rules.direct_calls import DirectCalls
 from playbook.rewrite.rules.native_calls import NativeCalls
-from playbook.rewrite.rules.native_compose import NativeCompose
-from playbook.rewrite.rules.native_start_script import NativeStartScript
 from playbook.rewrite.rules.native_tasks import NativeTasks
-from playbook.rewrite.rules.old_names import OldNames
-from playbook.rewrite.rules.old_settings import DEPRECATED, OldSettings
 from playbook.rewrite.rules.own_schedule import OwnSchedule
 from playbook.rewrite.rules.results import Results
 from playbook.rewrite.rules.task_context import TaskContext
-from playbook.rewrite.rules.without_requirements import WithoutRequirements
-from playbook.rewrite.rules.wording import MENTION, Wording
+from playbook.rewrite.rules.wording import MENTION
 from playbook.rewrite.schedules import MODULE as SCHEDULE
 from playbook.rewrite.schedules import names_of_tasks
 from playbook.tree import Tree
@@ -53,24 +52,10 @@ DUAL_MODULES = (
 COMMITS = "commits"
 """Goes as well, if nothing waits for a commit."""
 
-NEW_URL, OLD_URLS = "TASKIQ_REDIS_URL", ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")
-ROUTES = ("TASKIQ_ROUTE", "TASKIQ_ROUTES")
-TOP, PROBES = "top", "probes"
-"""The modules that show what Flower showed, and that ask a process for its health."""
-
-DELIBERATE = (*OLD_URLS, r"flower\)", "Flower went with Celery", "as before also .*")
-"""What may go on speaking of Celery."""
-
-TEXTS = (
-    *(".md", ".rst", ".txt", ".sh", ".yml", ".yaml", ".toml", ".cfg", ".ini", ".conf", ".service"),
-    *("Dockerfile", "Makefile", "Procfile", *ENV_EXAMPLES),
-)
-SENDS = r"\.(delay|apply_async)\("
+SENDS = m.Call(func=m.Attribute(attr=m.Name("delay") | m.Name("apply_async")))
 UNAWAITED = (
     "if this sends a task, it must be awaited now, or be delay_sync or apply_async_sync: do it by hand"
 )
-
-SUITE = "playbook.rewrite.cutover_suite"
 
 
 def slice_(application: Application, tree: Tree) -> Slice:
@@ -93,13 +78,13 @@ def slice_(application: Application, tree: Tree) -> Slice:
     _drop_app(edit)
     _remove_dual_mode(edit)
     _settle_bridges(edit)
-    _settle_settings(edit)
-    _settle_deployment(edit)
-    _settle_texts(edit)
+    settle_settings(edit)
+    settle_deployment(edit)
+    settle_texts(edit)
     _report_leftovers(edit, twins)
     add_operations(edit)
-    if application.tests is not None and find_spec(SUITE) is not None:
-        importlib.import_module(SUITE).rewrite_suite(edit)
+    if application.tests is not None:
+        rewrite_suite(edit)
     return edit.done()
 
 
@@ -219,55 +204,16 @@ def _settle_bridges(edit: Edit) -> None:
             edit.tree = edit.tree.without(path)
 
 
-def _settle_settings(edit: Edit) -> None:
-    """Give the settings their new names; the old ones go on counting."""
-    edit.apply(f"{edit.application.root}/settings.py", OldSettings(NEW_URL, OLD_URLS, ROUTES))
-    broker = edit.application.module_path(f"{edit.worker}.broker")
-    if broker in edit.tree:
-        text = edit.tree[broker].replace(
-            f"settings.{NEW_URL} or settings.{OLD_URLS[0]}", f"settings.{NEW_URL}"
-        )
-        edit.tree = edit.tree.with_file(broker, text)
-    for path in edit.files():
-        if PurePosixPath(path).name in ENV_EXAMPLES:
-            edit.apply(path, OldNames(NEW_URL, OLD_URLS, ROUTES, DEPRECATED.format(new=NEW_URL)))
-
-
-def _settle_deployment(edit: Edit) -> None:
-    """Change requirements, start script and compose file."""
-    scripts = [PurePosixPath(path).name for path in edit.files(".sh") if "celery" in edit.tree[path]]
-    for path in list(edit.files()):
-        name = PurePosixPath(path).name
-        if name == "pyproject.toml":
-            edit.apply(path, WithoutRequirements(toml=True))
-        elif re.fullmatch(r"(.*-)?requirements.*\.(txt|in)", name):
-            edit.apply(path, WithoutRequirements(toml=False))
-        elif path.endswith(".sh"):
-            edit.apply(path, NativeStartScript(f"{edit.worker}.{TOP}"))
-        elif path.endswith((".yml", ".yaml")) and "compose" in name:
-            edit.apply(path, OldNames(NEW_URL, OLD_URLS, ROUTES))
-            for script in scripts:
-                edit.apply(path, NativeCompose(script, NEW_URL, f"{edit.worker}.{PROBES}"))
-
-
-def _settle_texts(edit: Edit) -> None:
-    """Change the commands in texts and comments; refuse what else mentions Celery."""
-    scripts = tuple(PurePosixPath(path).name for path in edit.files(".sh"))
-    known = len(edit.refusals)
-    for path, python in _texts(edit):
-        edit.apply(path, Wording(edit.worker, f"{edit.worker}.{TOP}", python, DELIBERATE, scripts))
-    _without_repeats(edit, known)
-
-
 def _report_leftovers(edit: Edit, twins: set[str]) -> None:
     """Refuse the code that mentions Celery, or a twin, and that nothing has refused yet."""
     known = {(refusal.path, refusal.line) for refusal in edit.refusals}
     named = re.compile("|".join([rf"\b{name}\b" for name in sorted(twins)] or ["(?!)"]))
     for path in edit.files(".py"):
+        unawaited = _unawaited(edit.tree[path])
         for number, line in enumerate(edit.tree[path].splitlines(), 1):
             if (path, number) in known:
                 continue
-            if re.search(SENDS, line) and not re.search(rf"await .*{SENDS}", line):
+            if number in unawaited:
                 edit.refuse(path, number, line.strip(), UNAWAITED)
             elif named.search(line):
                 edit.refuse(path, number, line.strip(), "the twin has gone; name the task itself by hand")
@@ -275,15 +221,14 @@ def _report_leftovers(edit: Edit, twins: set[str]) -> None:
                 edit.refuse(path, number, line.strip(), "it still mentions Celery; change it by hand")
 
 
-def _without_repeats(edit: Edit, known: int) -> None:
-    """Keep one refusal of each line."""
-    places = {(refusal.path, refusal.line) for refusal in edit.refusals[:known]}
-    edit.refusals[known:] = [r for r in edit.refusals[known:] if (r.path, r.line) not in places]
-
-
-def _texts(edit: Edit) -> Iterator[tuple[str, bool]]:
-    for path in list(edit.files()):
-        if path.endswith(".py"):
-            yield path, True
-        elif path.endswith(TEXTS):
-            yield path, False
+def _unawaited(source: str) -> set[int]:
+    """Return the lines of calls of `delay` and `apply_async` that nothing awaits."""
+    if not any(f".{sender}(" in source for sender in SENDERS):
+        return set()
+    try:
+        wrapper = parse(source)
+    except cst.ParserSyntaxError:
+        return set()
+    parents, positions = wrapper.resolve(ParentNodeProvider), wrapper.resolve(PositionProvider)
+    calls = m.findall(wrapper.module, SENDS)
+    return {positions[call].start.line for call in calls if not isinstance(parents[call], cst.Await)}

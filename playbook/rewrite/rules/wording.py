@@ -12,7 +12,7 @@ from playbook.rewrite.rule import Outcome, Refusal
 
 MENTION = re.compile(r"celery|kombu|billiard", re.IGNORECASE)
 FLOWER = re.compile(r"\bflower\b", re.IGNORECASE)
-NAMES = {"scheduler": "taskiq-scheduler|beat", "worker": "taskiq-worker", "top": "flower"}
+NAMES = {"scheduler": "taskiq-scheduler|beat", "worker": "taskiq-worker"}
 """What the start script calls its processes, and what it called them before."""
 
 REASON = "this text speaks of Celery; say by hand what is true now"

@@ -15,6 +15,7 @@ from playbook.config import Application
 from playbook.contracts import Slice
 from playbook.rewrite import cutover
 from playbook.rewrite.counterparts import COUNTERPARTS, IN_ANNOTATIONS
+from playbook.rewrite.cutover_files import OLD_URLS
 from playbook.rewrite.edit import SCAFFOLD
 from playbook.tree import Tree
 from tests.playbook import bakery
@@ -100,7 +101,7 @@ def test_what_still_mentions_celery_is_refused_or_deliberate(after: Slice, appli
         for number, line in enumerate(after.tree[path].splitlines(), 1)
         if re.search("celery|kombu|billiard|flower", line, re.IGNORECASE)
         and (path, number) not in places
-        and not any(url in line for url in cutover.OLD_URLS)
+        and not any(url in line for url in OLD_URLS)
     ]
     # A refusal tells the line as it was found; others above it may have gone since.
     constructs = {(refusal.path, refusal.construct) for refusal in after.refusals}
