@@ -1,5 +1,5 @@
-"""The tasks that every worker knows: those that apply another task to each item of a list, and one of Celery's,
-which messages name that came from there (`transfer`)."""
+"""The tasks that every worker knows: those that apply another task to each item of a list; and one of
+Celery's, for messages that came from there (`transfer`)."""
 
 import asyncio
 import inspect
