@@ -133,6 +133,59 @@ coverage_table(proof.by_file, proof.statements)
 phase.check("same_coverage")
 
 # %% [markdown]
+# ## Speed and cost
+#
+# Celery's prefork pool, Celery's threads, TaskIQ as the guide sets it up, and the runtime that the application has
+# received do the same work on one Redis. They have the same number of worker processes; those that run several
+# tasks in one process have the same number of slots. They take turns, round after round, so that whatever else the
+# machine does meets all of them. Bars are medians over the rounds, whiskers 95 % confidence intervals (bootstrap).
+
+# %%
+# NBVAL_IGNORE_OUTPUT
+from playbook.checks import speed, speed_views
+from playbook.report.speed import bars_figure, ratios_figure, verdicts_table
+
+samples = speed.look(phase.context)
+phase.figure(
+    "speed",
+    bars_figure(speed_views.panels(samples, 1)),
+    "What four systems can do with one worker process, and what it costs.",
+)
+
+# %% [markdown]
+# The same as ratios, formed within each round. What lies in the shaded part is worse than before.
+
+# %%
+# NBVAL_IGNORE_OUTPUT
+phase.figure(
+    "speed_ratios",
+    ratios_figure(speed_views.better(samples, 1)),
+    "How many times better the migrated application is, in each respect and than each other system.",
+)
+
+# %% [markdown]
+# At this size a busy machine can move a ratio a lot, so only those far from their bar are held to one, and the bars
+# are wide. At full size (`full=true`) the project's own bars hold, with 1, 2 and 4 worker processes, growing load,
+# tasks that are due later, and the file pipeline.
+
+# %%
+# NBVAL_IGNORE_OUTPUT
+held = [one for name in speed.BARS for one in speed.compared(samples, name, phase.parameters.full)]
+verdicts_table(held)
+
+# %%
+phase.check("speed_throughput")
+
+# %%
+phase.check("speed_latency")
+
+# %%
+phase.check("speed_cost")
+
+# %%
+phase.check("speed_fan_in")
+
+# %% [markdown]
 # ## Faults
 #
 # Single tasks, delayed and retried ones, chains and chords run on real workers and a real Redis. Meanwhile

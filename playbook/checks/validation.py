@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playbook.checks import faults, plants, suite_checks
+from playbook.checks import faults, plants, speed, suite_checks
 from playbook.contracts import Check
 
-CHECKS: tuple[Check, ...] = suite_checks.CHECKS + faults.CHECKS + plants.CHECKS
+CHECKS: tuple[Check, ...] = suite_checks.CHECKS + speed.CHECKS + faults.CHECKS + plants.CHECKS
