@@ -145,7 +145,13 @@ def _tests(
     before = collect(application, root, work_dir / "collect-before")
     collected = collect(application, workspace, work_dir / "collect-after", environment)
     run = run_suite(
-        application, workspace, work_dir / "run", None, chosen_tests(context), environment=environment
+        application,
+        workspace,
+        work_dir / "run",
+        None,
+        chosen_tests(context),
+        environment=environment,
+        cover=False,
     )
     return before, collected, run
 
@@ -202,7 +208,6 @@ def _settle(lab: Lab, environment: VirtualEnvironment) -> None:
     for name in [name for name in lab.env if name.startswith(("CELERY_", "PLAYBOOK_"))]:
         del lab.env[name]
     lab.env |= environment.variables() | {
-        "PYTHONPATH": "",
         "TASKIQ_KEY_PREFIX": f"{lab.redis.prefix}{{taskiq}}",
         "SQS_POLLING_TIMEOUT_SECONDS": "1",
         "HOST": str(url.hostname),

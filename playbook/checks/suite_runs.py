@@ -64,6 +64,7 @@ def run_suite(
     route: str | None,
     tests: Sequence[str] = (),
     environment: VirtualEnvironment | None = None,
+    cover: bool = True,
 ) -> SuiteRun:
     """Run the application's tests in a process of their own.
 
@@ -74,10 +75,14 @@ def run_suite(
         route: what `TASKIQ_ROUTE` is set to; None: it is not set.
         tests: paths of test files, relative to `root`; none: all tests.
         environment: where they run; None: where the playbook does.
+        cover: whether to measure what they cover; if not, `lines` is empty.
 
     Raises:
         PlaybookError: there are no tests, or pytest could not run them.
     """
+    if not cover:
+        found, said = _pytest(application, root, work_dir, (), tests, route, environment)
+        return SuiteRun(**found, lines={}, said=said)
     coverage = work_dir.absolute() / "coverage.json"
     coverage.unlink(missing_ok=True)
     options = [f"--cov={application.package}", f"--cov-report=json:{coverage}"]

@@ -48,9 +48,16 @@ class VirtualEnvironment:
             variables: more of them. The playbook's own modules are not to be found, unless these say so.
         """
         kept = child_env()
-        del kept["PYTHONPATH"]
         path = os.pathsep.join([str(self.folder / "bin"), kept.get("PATH", os.defpath)])
-        return kept | {"PATH": path, "VIRTUAL_ENV": str(self.folder)} | dict(variables or {})
+        own = {
+            "PATH": path,
+            "VIRTUAL_ENV": str(self.folder),
+            "PYTHONPATH": "",
+            # Compiled once and in here: what has just been installed is not, which takes seconds each time.
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(self.folder / "pycache"),
+        }
+        return kept | own | dict(variables or {})
 
     def packages(self) -> dict[str, str]:
         """Return the version of each installed package, by its name in lower case."""
