@@ -24,6 +24,9 @@ PROCESS_MESSAGES = "reflector.worker.process.process_messages"
 PROCESS_RECORDING = "reflector.worker.process.process_recording"
 SYNC_ROOM = "reflector.worker.ics_sync.sync_room_ics"
 WEBHOOK = "reflector.worker.webhook.send_transcript_webhook"
+QUIET = 15.0
+"""Seconds without any event after which what has not come is taken to be lost: a busy machine is slow."""
+
 TOO_LATE = 4.0
 """Seconds that a receiver takes to answer, longer than the lab's workers wait."""
 
@@ -57,7 +60,7 @@ class Webhooks:
 
     def __call__(self, lab: Lab) -> None:
         """Run it, and return when the last one has been given up."""
-        lab.wait_quiet(self.start(lab))
+        lab.wait_quiet(self.start(lab), quiet=QUIET)
 
     def start(self, lab: Lab) -> Done:
         """Begin, and return what tells whether the last one has been given up."""
@@ -90,7 +93,7 @@ class Housekeeping:
 
     def __call__(self, lab: Lab) -> None:
         """Run it, and return when the clean-up has been tried for the last time."""
-        lab.wait_quiet(self.start(lab))
+        lab.wait_quiet(self.start(lab), quiet=QUIET)
 
     def start(self, lab: Lab) -> Done:
         """Begin, and return what tells whether the clean-up has been tried for the last time."""
@@ -113,7 +116,7 @@ class Errands:
     def __call__(self, lab: Lab) -> None:
         """Run them, and return when both are over."""
         parts = [Webhooks(self.driver).start(lab), Housekeeping(self.driver).start(lab)]
-        lab.wait_quiet(lambda: all(done() for done in parts))
+        lab.wait_quiet(lambda: all(done() for done in parts), quiet=QUIET)
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class Recording:
         event = {"eventName": "ObjectCreated:Put", "s3": created}
         lab.aws.send(RECORDING_QUEUE, json.dumps({"Records": [event]}))
         self.driver.call([(PROCESS_MESSAGES, [], {})])
-        lab.wait_quiet(lambda: ended(lab, {PROCESS_RECORDING: 1, WEBHOOK: 1}))
+        lab.wait_quiet(lambda: ended(lab, {PROCESS_RECORDING: 1, WEBHOOK: 1}), quiet=QUIET)
 
 
 def two_events(lab: Lab) -> str:
