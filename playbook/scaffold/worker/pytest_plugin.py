@@ -70,7 +70,7 @@ before_task_publish, after_task_publish = Signal(), Signal()
 
 
 class SuiteWorker:
-    """A thread that runs what the tests send; a context manager.
+    """A thread that runs what the tests send.
 
     Attributes:
         default_queue: where messages go that name no queue.
@@ -84,15 +84,17 @@ class SuiteWorker:
         self._reading: list[Sequence[str]] = []
         self._loop = asyncio.new_event_loop()
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
+        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()))
 
-    def __enter__(self) -> "SuiteWorker":
+    def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._jobs.put_nowait, None)
-        self._thread.join()
+    def stop(self) -> None:
+        """End the thread, if it was started."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._jobs.put_nowait, None)
+            self._thread.join()
         self._loop.close()
 
     @property
@@ -182,11 +184,21 @@ def taskiq_suite() -> Iterator[SuiteWorker]:
         await _raise_error_of(sent.task_id)
         return sent
 
-    with pytest.MonkeyPatch.context() as patch, suite:
+    suite.start()
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(broker, "kick", kick)
         patch.setattr(workflow, "run_in_place", start)
         patch.setattr(AsyncKicker, "kiq", kiq_and_raise)
         yield suite
+
+
+def pytest_unconfigure() -> None:
+    """End the worker's thread.
+
+    Not before: the greenlets of a thread that ends, and a tracer of coverage that knows greenlets, may lock
+    each other up. By now nothing is traced.
+    """
+    suite.stop()
 
 
 @pytest.fixture(scope="session")
