@@ -43,6 +43,9 @@ LOOK = 0.02
 COUNTERS = "PROMETHEUS_MULTIPROC_DIR"
 """Names the folder in which worker processes count (prometheus_client's multiprocess mode)."""
 
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 (a folder of its own is made there, for this user only)
+"""Where that folder is, if there is such a place: on a disk, whoever counts waits while the disk writes."""
+
 
 class PromptManager(ProcessManager):
     """taskiq's manager of worker processes, without its delay; the processes share what it has imported."""
@@ -114,7 +117,9 @@ def main() -> int:
     args = WorkerArgs.from_cli([f"{__package__}.broker:broker", *sys.argv[1:]])
     with contextlib.ExitStack() as stack:
         if settings.TASKIQ_HTTP_PORT:
-            os.environ[COUNTERS] = stack.enter_context(tempfile.TemporaryDirectory(prefix="taskiq-"))
+            memory = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
+            folder = tempfile.TemporaryDirectory(prefix="taskiq-", dir=memory)
+            os.environ[COUNTERS] = stack.enter_context(folder)
         failed = run.run_worker(args) is not None
         # They were told to stop; or too many have died, and nobody looks after the others.
         for worker in multiprocessing.active_children():

@@ -9,6 +9,7 @@ counted is lost when a worker is killed, and the number of files does not grow.
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from functools import cache
 from multiprocessing import current_process
 from typing import Any
 
@@ -48,25 +49,30 @@ class TaskMetrics(TaskiqMiddleware):
 
     def __init__(self) -> None:
         super().__init__()
-        self._ended = Counter("taskiq_tasks", "Attempts that ended, by outcome.", ["task", "outcome"])
-        self._duration = Histogram(
+        ended = Counter("taskiq_tasks", "Attempts that ended, by outcome.", ["task", "outcome"])
+        duration = Histogram(
             "taskiq_task_duration_seconds", "How long attempts ran.", ["task"], buckets=DURATIONS
         )
-        self._wait = Histogram(
+        wait = Histogram(
             "taskiq_task_wait_seconds",
             "How long messages that could be run waited for a worker.",
             ["queue"],
             buckets=DURATIONS,
         )
+        self._ended, self._duration, self._wait = (
+            cache(ended.labels),
+            cache(duration.labels),
+            cache(wait.labels),
+        )
 
     def startup(self) -> None:
         """Begin all series at zero, so that a first failure is seen as a rise."""
         for task in self.broker.get_all_tasks():
-            self._duration.labels(task)
+            self._duration(task)
             for outcome in ("success", "failure", "retry"):
-                self._ended.labels(task, outcome)
+                self._ended(task, outcome)
         for queue in self.broker.queues:  # type: ignore[attr-defined]
-            self._wait.labels(queue)
+            self._wait(queue)
 
     def pre_execute(self, message: TaskiqMessage) -> TaskiqMessage:
         """Note when an attempt starts, and since when its message could be run."""
@@ -74,17 +80,17 @@ class TaskMetrics(TaskiqMiddleware):
         if isinstance(message, DeliveredMessage):
             since = int(message.delivery.entry.partition("-")[0])
             waited = self.broker.now_ms() - since  # type: ignore[attr-defined]
-            self._wait.labels(message.delivery.queue).observe(max(0.0, waited / 1000))
+            self._wait(message.delivery.queue).observe(max(0.0, waited / 1000))
         return message
 
     def post_execute(self, message: TaskiqMessage, result: TaskiqResult[Any]) -> None:
         """Note how long it ran; the time in TaskIQ's result is rounded to hundredths."""
-        self._duration.labels(message.task_name).observe(time.perf_counter() - _started.get())
+        self._duration(message.task_name).observe(time.perf_counter() - _started.get())
 
     def count(self, delivery: Delivery) -> None:
         """Count how a delivery ended."""
         for outcome in outcomes(delivery):
-            self._ended.labels(delivery.message.task_name, outcome).inc()
+            self._ended(delivery.message.task_name, outcome).inc()
 
 
 def outcomes(delivery: Delivery) -> Iterator[str]:
