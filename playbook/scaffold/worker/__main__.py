@@ -73,11 +73,14 @@ class PromptManager(ProcessManager):
     def _pids(self) -> list[int]:
         return [worker.pid for worker in self.workers if worker.pid and worker.is_alive()]
 
+    def _shutdown_workers(self) -> None:
+        self.ending = True
+        super()._shutdown_workers()
+
     def _pause(self, seconds: float) -> None:
         ends = time.monotonic() + seconds
         while not (told := signal.sigpending() & SIGNALS) and time.monotonic() < ends:
             time.sleep(LOOK)
-        self.ending = self.ending or bool(told - {signal.SIGHUP})
         # Now taskiq's handlers put down what is to be done; the queue's own thread needs a moment for it.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
