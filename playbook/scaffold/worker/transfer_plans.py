@@ -255,11 +255,21 @@ class Translation:
         first = Signature(message.task, message.args, message.kwargs, {n: v for n, v in options.items() if v})
         first.task = CELERY_NAMES.get(first.task, first.task)
         found = membership(message)
-        then = self._then(found, chain[-1] if chain else {"options": {"task_id": message.id}})
+        end = chain[-1] if chain else {"options": {"task_id": message.id}}
+        if found and self._has_ended(found, end):
+            self._join(found)
+            return
+        then = self._then(found, end)
         labels = {"group_id": found.group, "chord": True} if then and found else {}
         canvas = Chain([first, *map(whole, chain)]) if chain else first
         for _, place in self._plan._add(canvas, then, Call(labels=labels)):
             self._starts.append([place, headers.get("root_id"), headers.get("parent_id")])
+
+    def _has_ended(self, found: Membership, end: Raw) -> bool:
+        """Tell whether a member's result is there, and its worker had only not acknowledged the message."""
+        chord = self._chords.of(found)
+        task_id = last_of(end)["options"]["task_id"]
+        return chord is not None and any(task_id == ended for ended, *_ in chord.results)
 
     def _queue(self, name: str | None) -> str | None:
         """Return the queue of a message or step here; None: the default one."""
