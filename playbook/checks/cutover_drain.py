@@ -130,6 +130,10 @@ class _Move:
         events: list[str] = sender.probe(PROBE, json.dumps(self._plan(source)))["events"]
         wait_until(lambda: len(self._arrived(source)) >= STARTED * len(events), TIMEOUT)
         first.stop(TIMEOUT)
+        if first.returncode == 137:
+            raise LabError(
+                f"{first.name} did not stop in {TIMEOUT:g} s and was killed: what it ran is lost there"
+            )
         with ThreadPoolExecutor() as threads:
             # The other system's worker may run meanwhile.
             starting = threads.submit(then)
@@ -178,7 +182,7 @@ def _receivers(source: System) -> tuple[str, str]:
 
 
 def _celery(before: Children) -> Process:
-    return before.celery_worker(pool="threads", concurrency=4, modules=[HURRY_MODULE])
+    return before.celery_worker(modules=[HURRY_MODULE])
 
 
 def _taskiq(lab: Lab, modules: list[str]) -> Process:
