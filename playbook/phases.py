@@ -217,7 +217,7 @@ PHASES: tuple[Phase, ...] = (
     Phase(
         name="05_validation",
         title="Validation",
-        summary="Runs the application's own tests on both systems, compares speed and cost, and plants faults.",
+        summary="Runs the application's tests on both systems; compares speed and cost; plants faults.",
         needs=("04_scheduler",),
         slice=_validation_slice,
         load_checks=_validation_checks,

@@ -1,6 +1,7 @@
 """What a run found out: the content of `result.json`, and of the `outcome.json` of each phase.
 
-Everything in a `result.json` is the same for equal runs, but for `timings`. Paths are relative to the run's folder.
+Everything in a `result.json` is the same for equal runs, but for `timings`. Paths are relative to the run's
+folder.
 """
 
 from __future__ import annotations
