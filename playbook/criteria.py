@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from playbook.contracts import CheckResult
 from playbook.results import PhaseResult, load_outcome
 
 
@@ -41,7 +42,10 @@ CRITERIA: tuple[Criterion, ...] = (
             "06_cutover": ("same_assertions", "same_tests", "tests_pass"),
         },
     ),
-    Criterion("Performance equal or better than Celery", {"05_validation": ()}),
+    Criterion(
+        "Performance equal or better than Celery",
+        {"05_validation": ("speed_throughput", "speed_latency", "speed_cost", "speed_fan_in")},
+    ),
     Criterion(
         "Scheduled tasks running reliably",
         {
@@ -82,12 +86,12 @@ CRITERIA: tuple[Criterion, ...] = (
 class Judgement:
     """What became of a criterion.
 
-    `holds` is None if some of its evidence has not been taken. `evidence` has a line per check.
+    `holds` is None if some of its evidence has not been taken. `evidence` names the checks by phase.
     """
 
     text: str
     holds: bool | None
-    evidence: tuple[str, ...]
+    evidence: Mapping[str, tuple[str, ...]]
 
 
 def judge(phases: Iterable[PhaseResult]) -> list[Judgement]:
@@ -104,18 +108,22 @@ def judge(phases: Iterable[PhaseResult]) -> list[Judgement]:
     }
     judgements = []
     for criterion in CRITERIA:
-        wanted = [(phase, name) for phase, names in criterion.evidence.items() for name in names]
-        taken = [found.get(place) for place in wanted]
+        places = [(phase, name) for phase, names in criterion.evidence.items() for name in names]
+        taken = [found.get(place) for place in places]
         failed = any(check is not None and not check.ok for check in taken)
-        holds = False if failed else None if None in taken or not taken else True
-        lines = tuple(
-            f"{phase}: {check.title}{'' if check.ok else ' (FAILED)'}"
-            if check
-            else f"{phase}: {name} (not run)"
-            for (phase, name), check in zip(wanted, taken, strict=True)
-        )
-        judgements.append(Judgement(criterion.text, holds, lines))
+        holds = False if failed else None if None in taken else True
+        evidence = {
+            phase: tuple(_told(name, found.get((phase, name))) for name in names)
+            for phase, names in criterion.evidence.items()
+        }
+        judgements.append(Judgement(criterion.text, holds, evidence))
     return judgements
+
+
+def _told(name: str, check: CheckResult | None) -> str:
+    if check is None:
+        return f"{name} (not run)"
+    return check.title if check.ok else f"{check.title} (FAILED)"
 
 
 def judge_run(run_dir: Path) -> list[Judgement]:

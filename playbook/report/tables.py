@@ -79,16 +79,17 @@ def checks_table(checks: Iterable[Any]) -> View:
 
 
 def criteria_table(judgements: Iterable[Any]) -> View:
-    """Return the criteria of success, whether each holds, and the checks that show it."""
-    rows = [plain(judgement) for judgement in judgements]
+    """Return the criteria of success, whether each holds, and phase by phase the checks that show it."""
     words = {True: "✓ holds", False: "✗ does not hold", None: "– not all shown"}
-    return table(
-        [
-            {"criterion": row["text"], "outcome": words[row["holds"]], "shown by": list(row["evidence"])}
-            for row in rows
-        ],
-        shades=[{True: GOOD, False: BAD, None: ""}[row["holds"]] for row in rows],
-    )
+    colours = {True: GOOD, False: BAD, None: "transparent"}
+    rows, shades = [], []
+    for judged in map(plain, judgements):
+        head = {"criterion": judged["text"], "outcome": words[judged["holds"]]}
+        for phase, checks in judged["evidence"].items():
+            rows.append({**head, "phase": phase, "shown by": "; ".join(checks)})
+            shades.append(colours[judged["holds"]])
+            head = {"criterion": "", "outcome": ""}
+    return table(rows, shades=shades)
 
 
 def findings_table(comparison: Any) -> View:

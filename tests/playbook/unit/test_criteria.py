@@ -5,6 +5,7 @@ import pytest
 from playbook.contracts import CheckResult
 from playbook.criteria import CRITERIA, judge
 from playbook.phases import PHASES
+from playbook.report import criteria_table
 from playbook.results import PhaseResult
 
 
@@ -44,6 +45,16 @@ def test_a_check_decides_over_its_own_criterion(failed: str, missing: str, holds
 
     assert judged.pop("Scheduled tasks running reliably") is holds
     assert set(judged.values()) == {True}
+
+
+def test_the_table_names_every_check_and_what_failed() -> None:
+    text = criteria_table(judge(results("year"))).markdown
+    rows = [line for line in text.splitlines() if "| 04_scheduler |" in line]
+
+    assert len(rows) == 1
+    assert "✗ does not hold" in rows[0]
+    assert "over a year (FAILED); Also on the days" in rows[0]
+    assert "…" not in text
 
 
 def test_nothing_holds_before_anything_has_run() -> None:
