@@ -45,10 +45,13 @@ def test_the_way_back_is_open(site: Site, no_worker: None) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(
-            "worker/routing.py",
-            "sent = self.task.apply_async(",
-            'sent = self.task.app.send_task("new." + self.task.name, ',
+        pytest.param(
+            Fault(
+                "worker/routing.py",
+                "sent = self.task.apply_async(",
+                'sent = self.task.app.send_task("new." + self.task.name, ',
+            ),
+            marks=pytest.mark.long,
         ),
         Fault("worker/deadletters.py", "if await act(entry):", "if entry:"),
     ],

@@ -14,8 +14,9 @@ from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
 from playbook.scaffold.worker.canvas import chain, chord
 from playbook.scaffold.worker.plans import Plan
+from playbook.scaffold.worker.sent import outcome
 from playbook.scaffold.worker.streams import StreamBroker
-from playbook.scaffold.worker.workflow import outcome, start
+from playbook.scaffold.worker.workflow import start
 from tests.playbook.integration.scaffold import Site, our_broker, receiving, until
 
 pytest_plugins = ("tests.playbook.integration.scaffold_fixtures",)
