@@ -29,6 +29,7 @@ def phase(tmp_path: Path) -> PhaseSession:
     return opened
 
 
+@pytest.mark.long
 def test_each_planted_fault_is_found(phase: PhaseSession) -> None:
     faults = [find_plant(name) for name in FAULTS]
     broken = planted(phase.after, faults)

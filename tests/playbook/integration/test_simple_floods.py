@@ -37,6 +37,7 @@ def no_worker(site: Site) -> Iterator[None]:
     site.celery = celery_worker(site.lab)
 
 
+@pytest.mark.long  # notebook 02 goes this way, too
 def test_the_way_back_is_open(site: Site, no_worker: None) -> None:
     result = rolls_back(rehearse(site.context, site.lab, site.driver, site.modules))
     assert result.ok, result.detail
