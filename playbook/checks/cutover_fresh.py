@@ -8,14 +8,13 @@ from __future__ import annotations
 import subprocess
 import tomllib
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from playbook.checks.once import once
 from playbook.checks.suite_checks import chosen_tests, written
 from playbook.checks.suite_runs import SuiteRun, collect, run_suite
 from playbook.contracts import CheckContext, CheckResult
-from playbook.errors import PlaybookError
 from playbook.lab import Lab, programs, wait_until
 from playbook.lab.audio import TWO_SPEAKERS
 from playbook.lab.loopback import http_client
@@ -62,24 +61,37 @@ class Fresh(Model):
     old_names: list[str]
 
 
+@once
 def look(context: CheckContext) -> Fresh:
     """Make the environment, run the tests there, start the application there, and upload; once.
 
     Raises:
         PlaybookError: something could not be done. It is not tried again.
     """
-    outcome = _once(context)
-    if isinstance(outcome, PlaybookError):
-        raise outcome
-    return outcome
-
-
-@cache
-def _once(context: CheckContext) -> Fresh | PlaybookError:
-    try:
-        return _look(context)
-    except PlaybookError as error:
-        return error
+    work_dir = context.work_dir / "fresh"
+    workspace = Workspace(context.run_dir, context.application)
+    root = written(workspace.tree(BASELINE), context.application, work_dir / "before")
+    environment, old = together(
+        lambda: environment_of(context), lambda: _on_celery(context, root, work_dir / "lab-before")
+    )
+    tests, lived = together(
+        lambda: _tests(context, environment, root, work_dir),
+        lambda: _lived(context, environment, work_dir / "lab-after"),
+    )
+    before, collected, run = tests
+    new, healthy, scheduled = lived
+    policy = Policy(folders=(str(context.run_dir),))
+    return Fresh(
+        packages=environment.packages(),
+        importable=environment.importable(GONE),
+        before=before,
+        collected=collected,
+        run=run,
+        comparisons=[compare(a, a2, b, policy) for (a, a2), b in zip(old, new, strict=True)],
+        healthy=healthy,
+        scheduled=scheduled,
+        old_names=_old_names(context, environment, work_dir),
+    )
 
 
 def environment_of(context: CheckContext) -> VirtualEnvironment:
@@ -106,33 +118,6 @@ def _extras(project: Path) -> list[str]:
         return []
     known = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
     return [extra for extra in EXTRAS if extra in known.get("optional-dependencies", {})]
-
-
-def _look(context: CheckContext) -> Fresh:
-    work_dir = context.work_dir / "fresh"
-    workspace = Workspace(context.run_dir, context.application)
-    root = written(workspace.tree(BASELINE), context.application, work_dir / "before")
-    environment, old = together(
-        lambda: environment_of(context), lambda: _on_celery(context, root, work_dir / "lab-before")
-    )
-    tests, lived = together(
-        lambda: _tests(context, environment, root, work_dir),
-        lambda: _lived(context, environment, work_dir / "lab-after"),
-    )
-    before, collected, run = tests
-    new, healthy, scheduled = lived
-    policy = Policy(folders=(str(context.run_dir),))
-    return Fresh(
-        packages=environment.packages(),
-        importable=environment.importable(GONE),
-        before=before,
-        collected=collected,
-        run=run,
-        comparisons=[compare(a, a2, b, policy) for (a, a2), b in zip(old, new, strict=True)],
-        healthy=healthy,
-        scheduled=scheduled,
-        old_names=_old_names(context, environment, work_dir),
-    )
 
 
 # The tests

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
+from playbook.checks.once import once
 from playbook.checks.speed_numbers import Estimate, ratio
 from playbook.checks.speed_pipeline import measure_pipeline
 from playbook.checks.speed_runs import FULL, QUICK, Sample, measure
 from playbook.contracts import Check, CheckContext, CheckResult
-from playbook.errors import PlaybookError
 from playbook.lab.load_systems import MIGRATED, PREFORK, STOCK
 
 FASTER = ("throughput",)
@@ -103,26 +102,16 @@ def is_full(context: CheckContext) -> bool:
     return bool(getattr(context.parameters, "full", False))
 
 
+@once
 def look(context: CheckContext) -> list[Sample]:
     """Put the systems under load, once.
 
     Raises:
         PlaybookError: a system could not be measured. It is not tried again.
     """
-    outcome = _once(context)
-    if isinstance(outcome, PlaybookError):
-        raise outcome
-    return outcome
-
-
-@cache
-def _once(context: CheckContext) -> list[Sample] | PlaybookError:
     plan = FULL if is_full(context) else QUICK
-    try:
-        found = measure(plan, context.workspace, context.work_dir / "speed")
-        return found + measure_pipeline(context, plan.pipelines)
-    except PlaybookError as error:
-        return error
+    found = measure(plan, context.workspace, context.work_dir / "speed")
+    return found + measure_pipeline(context, plan.pipelines)
 
 
 def compared(samples: Sequence[Sample], name: str, full: bool) -> list[Compared]:

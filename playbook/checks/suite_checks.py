@@ -9,11 +9,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import Field
 
+from playbook.checks.once import once
 from playbook.checks.suite_assertions import Finding, Suite, compare, counts, read_suite, unexplained
 from playbook.checks.suite_runs import SuiteRun, run_suite, shared_percent
 from playbook.config import Application
@@ -88,27 +89,13 @@ def compare_trees(
     return findings, {"before": dict(counts(old)), "after": dict(counts(new))}
 
 
+@once
 def look(context: CheckContext) -> Proof:
     """Compare the sources, and run the tests before the migration and after it, on both systems; once.
 
     Raises:
         PlaybookError: something could not be done. It is not tried again.
     """
-    outcome = _once(context)
-    if isinstance(outcome, PlaybookError):
-        raise outcome
-    return outcome
-
-
-@cache
-def _once(context: CheckContext) -> Proof | PlaybookError:
-    try:
-        return _look(context)
-    except PlaybookError as error:
-        return error
-
-
-def _look(context: CheckContext) -> Proof:
     application, work_dir = context.application, context.work_dir / "suite"
     workspace = Workspace(context.run_dir, application)
     before = workspace.tree(BASELINE)
