@@ -5,11 +5,15 @@ import socket
 import tempfile
 from pathlib import Path
 
+_HELD: list[socket.socket] = []
+"""A socket per port, bound and not listening: until a server does, nobody else is given the port."""
+
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    _HELD.append(probe := socket.socket())
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    return int(probe.getsockname()[1])
 
 
 REDIS_PORT = _free_port()

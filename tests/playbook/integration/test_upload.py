@@ -14,7 +14,8 @@ from playbook.lab.reflector_env import TRANSCRIPT_BUCKET
 from playbook.lab.surroundings import PLAYBOOK_ROOT
 from playbook.models import Observation, Request
 
-pytestmark = pytest.mark.integration
+# Every day notebook 01 uploads as well, in its check `upload`.
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
