@@ -23,12 +23,13 @@ def inputs_digest(application: Application, notebook: Path, parameters: Paramete
         "parameters": parameters.model_dump(exclude={"run_dir", "config"}),
         "application": application.model_dump(mode="json"),
         "source": source_digest(application.base, application.folders),
-        "surroundings": _surroundings(),
+        "surroundings": surroundings(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 @cache
-def _surroundings() -> list[str]:
+def surroundings() -> list[str]:
+    """What is the same for all: Python's version, the playbook's source, the installed packages."""
     packages = sorted({f"{package.name}=={package.version}" for package in metadata.distributions()})
     return [platform.python_version(), source_digest(PACKAGE), *packages]

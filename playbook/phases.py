@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from pydantic import Field
 
@@ -12,6 +11,7 @@ from playbook.config import Application
 from playbook.contracts import Check, Refusal, Slice
 from playbook.errors import PlaybookError
 from playbook.parameters import Parameters
+from playbook.slices import Slicing, sliced
 from playbook.tree import Change, Tree, read_tree
 from playbook.workspace import Workspace
 
@@ -29,7 +29,7 @@ class Phase:
     title: str
     summary: str
     needs: tuple[str, ...] = ()
-    slice: Callable[[Application, Tree], Slice] | None = None
+    slice: Slicing | None = None
     load_checks: Callable[[], tuple[Check, ...]] = tuple
     parameters: type[Parameters] = Parameters
 
@@ -292,18 +292,7 @@ def _planned(phase: Phase, workspace: Workspace) -> tuple[Tree, Slice]:
 def _sliced(phase: Phase, application: Application, tree: Tree) -> Slice:
     if phase.slice is None:
         return Slice(tree)
-    return _slice_of(phase.slice, application, frozenset(tree.items()), frozenset(tree.binary))
-
-
-@lru_cache(maxsize=16)
-def _slice_of(
-    slice_: Callable[[Application, Tree], Slice],
-    application: Application,
-    files: frozenset[tuple[str, str]],
-    binary: frozenset[str],
-) -> Slice:
-    """Slices take seconds, and are pure: one tree, one slice."""
-    return slice_(application, Tree(dict(files), binary))
+    return sliced(phase.slice, application, tree)
 
 
 def _applied(phase: Phase, changed: bool, before: Tree, slice_: Slice) -> Applied:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from playbook.ahead import slices_ahead
 from playbook.config import CONFIG_NAME, Application
 from playbook.errors import PlaybookError
 from playbook.inputs import inputs_digest
@@ -47,7 +48,7 @@ def run_phases(
     Raises: PlaybookError if a notebook is missing or another process runs this run; WorkspaceError.
     """
     run_dir = run_dir.resolve()
-    with hold_run(run_dir):
+    with hold_run(run_dir), slices_ahead(application, phases, run_dir):
         return _run(application, phases, run_dir, parameters, progress)
 
 

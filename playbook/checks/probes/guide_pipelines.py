@@ -76,7 +76,7 @@ async def killed(name: str) -> tuple[bool, bool]:
     """Kill the process that waits, while the header runs: whether the header ended, the callback began."""
     command = [sys.executable, "-m", __spec__.name, "wait", name]
     waiting = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
-    # Both, because the header is sent task by task: killed before that, the second would never have been sent.
+    # Both, because they are sent one by one: killed in between, the second would never have been sent.
     await seen(name, "consent start")
     await seen(name, "title start")
     waiting.kill()
