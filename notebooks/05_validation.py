@@ -65,6 +65,17 @@ modules_table({change.path: phase.after[change.path] for change in applied.chang
 table(applied.refusals, ["path", "line", "construct", "reason"])
 
 # %% [markdown]
+# ## All at once
+#
+# The tests run, workers and connections break, and mistakes are planted in copies, all at the same time: most of it
+# is waiting. The sections below show what came of it. The speed is measured later, while nothing else runs.
+
+# %%
+from playbook.checks import validation
+
+validation.look(phase.context)
+
+# %% [markdown]
 # ## The same tests
 #
 # The sources are compared first: test functions, assertions, skips. Then the tests run three times: before the

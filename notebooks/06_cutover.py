@@ -167,6 +167,15 @@ table({"before": before, "now": now} for before, now in sources.reworded)
 phase.check("same_assertions")
 
 # %% [markdown]
+# ## All at once
+#
+# The application is installed and tested where there is no Celery, what was queued is carried over and back, and an
+# operator's day is played, all at the same time: most of it is waiting. The sections below show what came of it.
+
+# %%
+cutover.look(phase.context)
+
+# %% [markdown]
 # ## Where there is no Celery
 #
 # The cut-over copy is installed as its users install it, into a virtual environment of its own. The environment

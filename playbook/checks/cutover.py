@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 from playbook.checks import cutover_drain, cutover_fresh, cutover_suite, operations
 from playbook.checks.cutover_mentions import Mention, imports, mentions
@@ -12,6 +12,7 @@ from playbook.checks.suite_assertions import read_suite
 from playbook.config import Application
 from playbook.contracts import Check, CheckContext, CheckResult
 from playbook.errors import PlaybookError
+from playbook.lab.waiting import together
 from playbook.rewrite.edit import SCAFFOLD
 from playbook.rewrite.suite import test_files
 from playbook.tree import Tree
@@ -20,6 +21,18 @@ from playbook.workspace import BASELINE, Workspace
 PHASE = "06_cutover"
 SHOWN = 3
 """How many entries a detail names."""
+
+
+def look(context: CheckContext) -> None:
+    """Look at the fresh environment, at the transfer and at operations, once.
+
+    Raises:
+        PlaybookError: something could not be done. It is not tried again.
+    """
+    parts = [partial(part.look, context) for part in (cutover_fresh, cutover_drain, operations)]
+    # A database that we did not start is one for all of them.
+    for part in parts if context.database_url else [lambda: together(*parts)]:
+        part()
 
 
 def left(context: CheckContext) -> list[Mention]:

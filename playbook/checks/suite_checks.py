@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from pathlib import Path
 
 from pydantic import Field
@@ -23,6 +22,7 @@ from playbook.errors import PlaybookError
 from playbook.models import Model
 from playbook.phases import CutoverParameters, ValidationParameters
 from playbook.rewrite.suite import slice_, test_files
+from playbook.slices import sliced
 from playbook.tree import Tree
 from playbook.workspace import BASELINE, Workspace
 
@@ -85,7 +85,8 @@ def compare_trees(
     old, new = (_suite(application, tree) for tree in (before, after))
     tests = _tests(application, after)
     mixed = {path: text for path, text in after.items() if path not in tests} | _tests(application, before)
-    findings = compare(old, new, _by_rule(application, frozenset(mixed.items()), after.binary))
+    by_rule = sliced(slice_, application, Tree(mixed, after.binary)).tree
+    findings = compare(old, new, _suite(application, by_rule))
     return findings, {"before": dict(counts(old)), "after": dict(counts(new))}
 
 
@@ -127,12 +128,6 @@ def chosen_tests(context: CheckContext) -> Sequence[str]:
 
 def _tests(application: Application, tree: Tree) -> dict[str, str]:
     return {path: tree[path] for path in test_files(application, tree)}
-
-
-@lru_cache(maxsize=4)
-def _by_rule(application: Application, files: frozenset[tuple[str, str]], binary: frozenset[str]) -> Suite:
-    """The tests as the rules alone make them. A slice takes seconds, and is pure."""
-    return _suite(application, slice_(application, Tree(dict(files), binary)).tree)
 
 
 def _suite(application: Application, tree: Tree) -> Suite:

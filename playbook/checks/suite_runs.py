@@ -139,6 +139,7 @@ def _pytest(
         variables |= {"PYTHONPATH": os.pathsep.join(map(str, (root.absolute(), plugins)))}
         python, env = str(environment.python), environment.variables(variables)
     command = [python, "-m", "pytest", "-q", "-p", RECORDER.stem, "-p", "no:cacheprovider"]
+    command += ["-p", "no:nbval"]  # the playbook's own; it takes seconds to load
     command += [*_config(application, root), *options, *(tests or (application.tests,))]
     try:
         done = subprocess.run(
