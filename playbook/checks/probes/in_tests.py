@@ -93,7 +93,7 @@ async def mocking(facts: Facts) -> None:
         async with db.get_session_factory()() as session:
             return id(session)
 
-    @with_session  # type: ignore[untyped-decorator]
+    @with_session
     async def by_decorator(session: Any) -> int:
         return id(session)
 
@@ -114,7 +114,7 @@ async def mocking(facts: Facts) -> None:
 async def approaches(facts: Facts) -> None:
     """The guide's three ways to a session: does the task run, and is its write committed?"""
 
-    @with_session  # type: ignore[untyped-decorator]
+    @with_session
     async def decorated(session: Any, *, name: str) -> None:
         await rooms_controller.add(session, name)
 

@@ -7,13 +7,13 @@ from reflector import db
 from reflector.db.rooms import rooms_controller
 
 
-@broker.task(task_name="probe.echo")  # type: ignore[untyped-decorator]
+@broker.task(task_name="probe.echo")
 async def echo(value: object) -> object:
     """Return what was sent."""
     return value
 
 
-@broker.task(task_name="probe.room_exists")  # type: ignore[untyped-decorator]
+@broker.task(task_name="probe.room_exists")
 async def room_exists(name: str) -> bool:
     """Whether a worker's session finds a room of this name."""
     async with db.get_session_context() as session:
