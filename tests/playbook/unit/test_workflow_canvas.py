@@ -149,6 +149,12 @@ def has_group_in_group(expression: Expression) -> bool:
     return any(part["call"] == "group" for part in side_by_side) or any(map(has_group_in_group, parts))
 
 
+def ends_in_group(expression: Expression) -> bool:
+    """Whether what comes last in the last part of a canvas is a group."""
+    parts = expression.get("of")
+    return bool(parts) and (parts[-1]["call"] == "group" or ends_in_group(parts[-1]))
+
+
 def steps(made: Any) -> list[Any]:
     """Return what a canvas comes to, without ids."""
     plan = Plan.of(made)
@@ -217,6 +223,9 @@ def test_a_frozen_one_does_the_same(expression: Expression) -> None:
     """Freezing gives ids, which stay, and notes on chords and relatives, which go."""
     # Celery turns round what is in a group in a group; ours does not.
     assume(not has_group_in_group(expression))
+    # Of a group of one that ends in a group, Celery's `freeze` returns the outer id, and its `apply_async` the
+    # inner one (celery/canvas.py). Ours is always the inner one.
+    assume(not (expression["call"] == "group" and len(expression["of"]) == 1 and ends_in_group(expression)))
     theirs = built(Celerys(), expression)
     result = theirs.freeze()
     translated = canvas.signature(theirs)
