@@ -223,8 +223,8 @@ def test_a_frozen_one_does_the_same(expression: Expression) -> None:
     """Freezing gives ids, which stay, and notes on chords and relatives, which go."""
     # Celery turns round what is in a group in a group; ours does not.
     assume(not has_group_in_group(expression))
-    # Of a group of one that ends in a group, Celery's `freeze` returns the outer id, and its `apply_async` the
-    # inner one (celery/canvas.py). Ours is always the inner one.
+    # Of a group of one that ends in a group, Celery's `freeze` returns the outer id, and its `apply_async`
+    # the inner one (celery/canvas.py). Ours is always the inner one.
     assume(not (expression["call"] == "group" and len(expression["of"]) == 1 and ends_in_group(expression)))
     theirs = built(Celerys(), expression)
     result = theirs.freeze()
