@@ -297,6 +297,12 @@ claims_table(
 phase.check("claims")
 
 # %% [markdown]
+# ## The way back
+#
+# By flag within a second, by code to the tag before: rehearsed from this phase under full load, in both directions
+# ([docs/rollback.md](../docs/rollback.md)).
+
+# %% [markdown]
 # ## What this phase does not do yet
 #
 # - Canvases are still built from Celery's classes. The cutover changes their imports.

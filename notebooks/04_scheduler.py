@@ -205,6 +205,12 @@ table({"system": system, **figures} for system, figures in late.items())
 table(seen.listing)
 
 # %% [markdown]
+# ## The way back
+#
+# By flag within a second, by code to the tag before: rehearsed from this phase under full load, in both directions
+# ([docs/rollback.md](../docs/rollback.md)).
+
+# %% [markdown]
 # ## What this phase does not do yet
 #
 # The flag stays at Celery: after this notebook beat sends as before. The cutover moves it, and removes beat.

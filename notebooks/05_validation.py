@@ -281,5 +281,11 @@ phase.check("calls_arrive")
 # %%
 phase.check("start_scripts")
 
+# %% [markdown]
+# ## The way back
+#
+# By flag within a second, by code to the tag before: rehearsed from this phase under full load, in both directions
+# ([docs/rollback.md](../docs/rollback.md)).
+
 # %%
 phase.sign_off()

@@ -15,6 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from celery import Celery
+
 from playbook.checks.driver import Driver
 from playbook.checks.suite_checks import written
 from playbook.config import Application
@@ -106,12 +108,15 @@ class Crew:
         self.workers: list[Process] = []
         self.schedulers: list[Process] = []
         self.producer: Process | None = None
+        self.node = ""
 
     def start_workers(self) -> None:
         """Start the workers of both systems."""
         celery, taskiq = ({"MILL_SYSTEM": system} for system in ("celery", "taskiq"))
+        name = f"celery-{free_port()}"
+        self.node = f"{name}@lab"
         self.workers = together(
-            lambda: self.children.celery_worker(name=f"celery-{free_port()}", env=celery),
+            lambda: self.children.celery_worker(name=name, env=celery),
             lambda: self.children.taskiq_worker(modules=self.modules, env=taskiq),
         )
 
@@ -135,7 +140,16 @@ class Crew:
         together(*(process.stop for process in self.schedulers))
 
     def stop_workers(self) -> None:
-        """Let the workers end what they run, and stop them."""
+        """Let the workers end what they have, and stop them.
+
+        A Celery worker is told first to take nothing more. One that is stopped in the middle of a task may
+        give back the task's message, although it has run: its acknowledgement was not sent yet.
+        """
+        with Celery(broker=self.children.env["CELERY_BROKER_URL"]) as app:
+            app.control.cancel_consumer("celery", destination=[self.node], reply=True)
+            inspect = app.control.inspect(destination=[self.node], limit=1)
+            looks = (inspect.active, inspect.reserved, inspect.scheduled)
+            wait_until(lambda: not any((look() or {}).get(self.node, [...]) for look in looks), SETTLE)
         together(*(partial(worker.stop, 60) for worker in self.workers))
 
     def take_over(self, other: Crew) -> float:
