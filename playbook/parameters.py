@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from playbook.errors import ParameterError
 from playbook.lab.masking import mask_url
+from playbook.syntax import parse
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -117,7 +118,7 @@ def check_injected(model: type[Parameters], cells: Iterable[str]) -> None:
     """
     for source in cells:
         if source.startswith("# Parameters\n"):
-            targets = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name))
+            targets = (node for node in ast.walk(parse(source)) if isinstance(node, ast.Name))
             for target in targets:
                 if isinstance(target.ctx, ast.Store) and target.id not in model.model_fields:
                     raise _unknown(model, target.id)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from playbook.checks.suite_assertions import Finding, Function, Suite, compare, counts, unexplained
 from playbook.contracts import CheckResult
 from playbook.models import Model
+from playbook.syntax import parse, parse_expression
 
 METHODS = {"aget": "get", "aready": "ready", "delay_sync": "delay", "apply_async_sync": "apply_async"}
 """Methods of now, and those of before."""
@@ -100,7 +101,7 @@ def _reworded(function: Function, app: str) -> Counter[str]:
 
 def in_old_words(code: str, app: str = "app") -> str:
     """Return code of a test without `await`, and with the words that it had before."""
-    return ast.unparse(_OldWords({**WORDS, app: "app"}).visit(ast.parse(code)))
+    return ast.unparse(_OldWords({**WORDS, app: "app"}).visit(parse(code)))
 
 
 class _OldWords(ast.NodeTransformer):
@@ -109,7 +110,7 @@ class _OldWords(ast.NodeTransformer):
 
     def visit(self, node: ast.AST) -> ast.AST:
         if isinstance(node, ast.expr) and (word := self.words.get(ast.unparse(node))) is not None:
-            return ast.parse(word, mode="eval").body
+            return parse_expression(word)
         visited: ast.AST = super().visit(node)
         return visited
 

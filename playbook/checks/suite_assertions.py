@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from playbook.syntax import parse
+
 Kind = Literal["removed", "weakened", "skipped", "changed", "added"]
 
 RAISES = {"raises", "warns", "deprecated_call"}
@@ -71,7 +73,7 @@ def read_suite(files: Mapping[str, str]) -> Suite:
     Raises:
         SyntaxError: a file is not Python of this version.
     """
-    return {path: functions(ast.parse(text, path)) for path, text in files.items()}
+    return {path: functions(parse(text, path)) for path, text in files.items()}
 
 
 def functions(module: ast.Module) -> dict[str, Function]:

@@ -13,7 +13,8 @@ def look(context: CheckContext) -> None:
     Raises:
         PlaybookError: something could not be done. It is not tried again.
     """
-    together(lambda: suite_checks.look(context), lambda: faults.look(context), lambda: plants.look(context))
+    together(lambda: suite_checks.look(context), lambda: faults.look(context))
+    plants.look(context)
 
 
 CHECKS: tuple[Check, ...] = suite_checks.CHECKS + speed.CHECKS + faults.CHECKS + plants.CHECKS

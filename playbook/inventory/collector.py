@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Literal
 
+from playbook import syntax
 from playbook.inventory.source import Binding, Block, Context, Function, Scope, ScopeKind, Source
 
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
@@ -17,7 +18,7 @@ def parse(path: str, module: str, is_package: bool, text: str) -> Source:
     """Parse a module. Raises SyntaxError with line and message if this Python cannot parse it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tree = ast.parse(text)
+        tree = syntax.parse(text)
     lines = [line.encode("utf-8") for line in text.split("\n")]
     source = Source(path=path, module=module, is_package=is_package, tree=tree, lines=lines)
     _Collector(source).visit(tree)

@@ -23,6 +23,7 @@ from playbook.inventory.values import (
     Text,
     Value,
 )
+from playbook.syntax import parse_expression
 
 BEAT = re.compile(r"(?:\w+_)?(?:celery)?beat_?schedule", re.IGNORECASE)
 BASES = ("schedule", "crontab", "BaseSchedule")
@@ -222,7 +223,7 @@ def _joined(conditions: tuple[str, ...]) -> str | None:
 
 def _binds_weakly(text: str) -> bool:
     """Whether the expression needs parentheses beside `and`."""
-    match ast.parse(text, mode="eval").body:
+    match parse_expression(text):
         case ast.BoolOp(op=ast.Or()) | ast.IfExp() | ast.Lambda() | ast.NamedExpr():
             return True
     return False

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from playbook import syntax
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 ScopeKind = Literal["module", "function", "class", "comprehension"]
 
@@ -147,7 +149,7 @@ def literal_value(text: str) -> object:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            value = ast.literal_eval(text)
+            value = syntax.literal(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
     return _jsonable(value, text)

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from playbook.report.views import BAD, GOOD, View, paragraph, plain, table
+from playbook.syntax import parse
 
 _LISTS = {
     "tasks": "functions that Celery runs",
@@ -37,7 +38,7 @@ def modules_table(files: Mapping[str, str]) -> View:
     return table(
         {
             "module": path,
-            "purpose": " ".join((ast.get_docstring(ast.parse(text)) or "").partition("\n\n")[0].split()),
+            "purpose": " ".join((ast.get_docstring(parse(text)) or "").partition("\n\n")[0].split()),
             "lines": len(text.splitlines()),
         }
         for path, text in modules.items()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import libcst as cst
 
+from playbook import syntax
 from playbook.rewrite.rule import code_of
 
 KEPT_OPTIONS = ("queue", "expires", "countdown", "retry", "retry_policy", "ignore_result")
@@ -46,7 +46,7 @@ def pairs_of(node: cst.BaseExpression) -> Pairs | None:
 def literal(node: cst.CSTNode) -> object:
     """Return the value of a literal; None if it is none."""
     try:
-        return ast.literal_eval(code_of(node).strip())
+        return syntax.literal(code_of(node).strip())
     except (ValueError, SyntaxError, TypeError, MemoryError):
         return None
 

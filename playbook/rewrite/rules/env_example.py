@@ -11,6 +11,7 @@ from typing import Any
 import libcst as cst
 
 from playbook.rewrite.rule import Outcome
+from playbook.syntax import parse
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class EnvExample:
         lines: list[str] = []
         # A module's first comment belongs to its header, not to its first statement.
         for statement in cst.parse_module("pass\n" + self.fields).body[1:]:
-            field = ast.parse(cst.Module([statement]).code).body[0]
+            field = parse(cst.Module([statement]).code).body[0]
             if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
                 continue
             if field.target.id in present or field.value is None:
