@@ -75,11 +75,11 @@ class Rehearsal(Model):
 
 
 def states(application: Application, folder: Path) -> dict[str, Path]:
-    """Write the application with the mill as each phase leaves it; return the folders by phase."""
+    """Write the application with the mill as each phase before the cutover leaves it; return the folders."""
     tree = with_mill(read_tree(application.base, application.folders))
     roots = {}
     for phase in PHASES:
-        if phase.slice is not None:
+        if phase.slice is not None and phase.name < "06":
             tree = sliced(phase.slice, application, tree).tree
             roots[phase.name] = written(tree, application, folder / phase.name)
     return roots
