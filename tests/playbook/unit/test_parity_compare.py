@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from playbook.parity import Backoff, Comparison, Policy, compare, promised_order
-from tests.playbook.unit.parity_samples import LIVE, WEBHOOK, Data, live, observation, upload
+from tests.playbook.unit.parity_samples import LIVE, WEBHOOK, Data, Run, live, observation, upload
 
 
 def test_runs_of_different_scenarios_are_refused() -> None:
@@ -150,3 +150,28 @@ def test_a_promise_of_a_canvas_is_held_to() -> None:
     findings = compare(observation(live(1)), observation(live(3)), observation(new), policy).findings
 
     assert "order" in {finding.kind for finding in findings}
+
+
+def test_times_of_two_controls_in_one_second_are_no_constants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs of a short scenario may sign their webhook in the same second."""
+    begin = Run.__init__
+
+    def begin_at_once(self: Run, seed: int, scenario: str, system: str) -> None:
+        begin(self, seed, scenario, system)
+        self.now = 1_790_000_000.0
+
+    monkeypatch.setattr(Run, "__init__", begin_at_once)
+    runs: dict[str, list[Data]] = {}
+    for seed in range(40):
+        data = upload(seed)
+        runs.setdefault(signed_at(data), []).append(data)
+    same, other = sorted(runs.values(), key=len, reverse=True)[:2]
+    assert len(same) > 1
+    a, a_again, b = (observation(data) for data in (*same[:2], other[0]))
+    assert not [finding for finding in compare(a, a_again, b).findings if "signature" in str(finding).lower()]
+
+
+def signed_at(data: Data) -> str:
+    """Return the second at which the first webhook was signed."""
+    headers = [request["headers"] for request in data["effects"]["requests"]]
+    return next(h["X-Webhook-Signature"].partition(",")[0] for h in headers if "X-Webhook-Signature" in h)
