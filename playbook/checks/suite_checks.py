@@ -91,6 +91,17 @@ def compare_trees(
 
 
 @once
+def sources(context: CheckContext) -> tuple[list[Finding], dict[str, dict[str, int]]]:
+    """Compare the sources of the tests before the migration with those of now, once.
+
+    Raises:
+        PlaybookError: a test file is not Python of this version.
+    """
+    workspace = Workspace(context.run_dir, context.application)
+    return compare_trees(context.application, workspace.tree(BASELINE), workspace.tree())
+
+
+@once
 def look(context: CheckContext) -> Proof:
     """Compare the sources, and run the tests before the migration and after it, on both systems; once.
 
@@ -100,7 +111,7 @@ def look(context: CheckContext) -> Proof:
     application, work_dir = context.application, context.work_dir / "suite"
     workspace = Workspace(context.run_dir, application)
     before = workspace.tree(BASELINE)
-    findings, counted = compare_trees(application, before, workspace.tree())
+    findings, counted = sources(context)
     root = written(before, application, work_dir / "before")
     trees = {
         BEFORE: (root, None),

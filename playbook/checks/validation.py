@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from playbook.checks import faults, plants, speed, suite_checks
 from playbook.contracts import Check, CheckContext
 from playbook.lab.waiting import together
@@ -13,8 +15,9 @@ def look(context: CheckContext) -> None:
     Raises:
         PlaybookError: something could not be done. It is not tried again.
     """
-    together(lambda: suite_checks.look(context), lambda: faults.look(context))
-    plants.look(context)
+    # By itself: libcst parses without the lock of `playbook.syntax`. Of the others only `plants` parses.
+    suite_checks.sources(context)
+    together(*(partial(part.look, context) for part in (suite_checks, faults, plants)))
 
 
 CHECKS: tuple[Check, ...] = suite_checks.CHECKS + speed.CHECKS + faults.CHECKS + plants.CHECKS
