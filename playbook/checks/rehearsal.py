@@ -144,12 +144,17 @@ class Crew:
 
         A Celery worker is told first to take nothing more. One that is stopped in the middle of a task may
         give back the task's message, although it has run: its acknowledgement was not sent yet.
+
+        Raises:
+            LabError: the Celery worker did not come to an end with what it has.
         """
         with Celery(broker=self.children.env["CELERY_BROKER_URL"]) as app:
             app.control.cancel_consumer("celery", destination=[self.node], reply=True)
             inspect = app.control.inspect(destination=[self.node], limit=1)
             looks = (inspect.active, inspect.reserved, inspect.scheduled)
-            wait_until(lambda: not any((look() or {}).get(self.node, [...]) for look in looks), SETTLE)
+            has = partial(_of_node, self.node)
+            if not wait_until(lambda: not any(has(look()) for look in looks), SETTLE):
+                raise LabError(f"{self.node} did not run dry; see {self.children.logs_dir}")
         together(*(partial(worker.stop, 60) for worker in self.workers))
 
     def take_over(self, other: Crew) -> float:
@@ -165,6 +170,11 @@ class Crew:
         self.start_schedulers()
         other.stop_workers()
         return time.monotonic() - began
+
+
+def _of_node(node: str, answer: Any) -> Any:
+    """What a worker says that it has; one that does not answer counts as busy."""
+    return (answer or {}).get(node, True)
 
 
 def rehearse(
